@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tables of the crosswalk database `philookup`.
+
+The same tables serve PostgreSQL and the embedded SQLite store. The database itself keeps them
+true: every rule that concurrent workers could break is a constraint here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from orthanc_deid.states import State
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite forgets the time zone, so it is put back on reading."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return `value` as an aware datetime."""
+        if isinstance(value, datetime) and value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        return value  # type: ignore[no-any-return]
+
+
+# SQLite numbers rows by itself only for INTEGER keys.
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+STATES = ", ".join(f"'{state}'" for state in State)
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    # Updated in the transaction that adds a subject: its row lock puts new subjects in line.
+    sa.Column("last_number", sa.Integer, nullable=False, server_default="0"),
+)
+
+subjects = sa.Table(
+    "subjects",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("project", sa.Text, sa.ForeignKey(projects.c.name), nullable=False),
+    sa.Column("patient_id", sa.Text, nullable=False),
+    sa.Column("issuer", sa.Text, nullable=False, server_default=""),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("date_offset", sa.Integer, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.UniqueConstraint("project", "patient_id", "issuer"),
+    sa.UniqueConstraint("project", "number"),
+    sa.CheckConstraint("patient_id <> ''", name="patient_id_present"),
+    sa.CheckConstraint("number > 0", name="number_positive"),
+    sa.CheckConstraint("date_offset <> 0", name="date_offset_not_zero"),
+)
+
+studies = sa.Table(
+    "studies",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("project", sa.Text, sa.ForeignKey(projects.c.name), nullable=False),
+    # Orthanc's identifier, SHA-1 of PatientID and StudyInstanceUID: as sensitive as these.
+    sa.Column("orthanc_id", sa.Text),
+    sa.Column("study_instance_uid", sa.Text, index=True),
+    sa.Column("anonymous_study_uid", sa.Text),
+    sa.Column("subject_id", KEY, sa.ForeignKey(subjects.c.id), index=True),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("reason", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # What the PHI Orthanc held when the study was last delivered; compared to find late instances.
+    sa.Column("source_instances", sa.Integer),
+    sa.Column("source_last_update", sa.Text),
+    sa.Column("record", sa.JSON),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("delivered_at", UtcDateTime),
+    sa.UniqueConstraint("project", "orthanc_id"),
+    sa.UniqueConstraint("project", "anonymous_study_uid"),
+    sa.Index(
+        "uq_studies_outside_orthanc",
+        "project",
+        "study_instance_uid",
+        unique=True,
+        postgresql_where=sa.text("orthanc_id IS NULL"),
+        sqlite_where=sa.text("orthanc_id IS NULL"),
+    ),
+    sa.CheckConstraint(f"state IN ({STATES})", name="state_known"),
+    sa.CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+    sa.CheckConstraint(
+        "orthanc_id IS NOT NULL OR study_instance_uid IS NOT NULL", name="source_known"
+    ),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("study_id", KEY, sa.ForeignKey(studies.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("destination", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("instances", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_error", sa.Text),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("delivered_at", UtcDateTime),
+    sa.CheckConstraint("state IN ('pending', 'delivered')", name="state_known"),
+    sa.CheckConstraint("instances >= 0", name="instances_not_negative"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("study_id", KEY, sa.ForeignKey(studies.c.id, ondelete="CASCADE"), index=True),
+    sa.Column("detail", sa.Text),
+)

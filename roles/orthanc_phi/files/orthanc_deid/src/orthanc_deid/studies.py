@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The studies of one project in the crosswalk: their states, deliveries and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from orthanc_deid import database
+from orthanc_deid.errors import DeidError, Quarantine
+from orthanc_deid.schema import deliveries, events, projects, studies, subjects
+from orthanc_deid.states import IllegalTransitionError, State, sources_of
+from orthanc_deid.subject import Subject
+
+SERVICE = "orthanc_deid"
+"""The actor of what no person asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One row of the table of studies."""
+
+    id: int
+    orthanc_id: str | None
+    study_instance_uid: str | None
+    anonymous_study_uid: str | None
+    number: int | None
+    state: State
+    reason: str | None
+    attempts: int
+    source_instances: int | None
+    source_last_update: str | None
+    created_at: datetime
+    updated_at: datetime
+    delivered_at: datetime | None
+
+
+_STUDY_COLUMNS = [
+    subjects.c.number if name == "number" else studies.c[name]
+    for name in Study.__dataclass_fields__
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far a study has come at one destination."""
+
+    destination: str
+    state: str
+    instances: int
+    last_error: str | None
+    delivered_at: datetime | None
+
+
+_DELIVERY_COLUMNS = [deliveries.c[name] for name in Delivery.__dataclass_fields__]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a study."""
+
+    at: datetime
+    actor: str
+    action: str
+    detail: str | None
+
+
+_EVENT_COLUMNS = [events.c[name] for name in Event.__dataclass_fields__]
+
+
+class AmbiguousNameError(DeidError):
+    """More than one study goes by a name."""
+
+
+class Studies:
+    """What the crosswalk knows of the studies of `project`."""
+
+    def __init__(self, engine: sa.Engine, project: str) -> None:
+        self._engine = engine
+        self._project = project
+
+    def add(self, *, orthanc_id: str | None = None, study_instance_uid: str | None = None) -> Study:
+        """Return the study, as `received` if it was not known before.
+
+        In Orthanc a study is known by its Orthanc identifier, elsewhere by its StudyInstanceUID.
+        """
+        if orthanc_id is not None:
+            key = studies.c.orthanc_id == orthanc_id
+        else:
+            key = sa.and_(
+                studies.c.orthanc_id.is_(None), studies.c.study_instance_uid == study_instance_uid
+            )
+        if found := self._select(key):
+            return found[0]
+        with self._engine.begin() as connection:
+            connection.execute(
+                database.insert(connection, projects)
+                .values(name=self._project)
+                .on_conflict_do_nothing()
+            )
+            added = connection.scalar(
+                database.insert(connection, studies)
+                .values(
+                    project=self._project,
+                    orthanc_id=orthanc_id,
+                    study_instance_uid=study_instance_uid,
+                    state=State.RECEIVED,
+                    created_at=_now(),
+                    updated_at=_now(),
+                )
+                .on_conflict_do_nothing()
+                .returning(studies.c.id)
+            )
+            if added is not None:
+                _add_event(connection, SERVICE, State.RECEIVED, added)
+        return self._select(key)[0]
+
+    def get(self, study_id: int) -> Study | None:
+        """Return the study with the crosswalk's own number `study_id`."""
+        found = self._select(studies.c.id == study_id)
+        return found[0] if found else None
+
+    def find(self, name: str) -> Study | None:
+        """Return the study called `name`: its number here, a StudyInstanceUID or Orthanc's id.
+
+        Raises:
+            AmbiguousNameError: several studies are called so.
+        """
+        keys = [
+            studies.c.anonymous_study_uid == name,
+            studies.c.study_instance_uid == name,
+            studies.c.orthanc_id == name,
+        ]
+        if name.isdecimal() and len(name) < 19:
+            keys.append(studies.c.id == int(name))
+        found = self._select(sa.or_(*keys))
+        if len(found) > 1:
+            numbers = ", ".join(str(study.id) for study in found)
+            raise AmbiguousNameError(
+                f"studies {numbers} all have this name; say which by its number"
+            )
+        return found[0] if found else None
+
+    def in_states(self, states: Iterable[State] = State) -> list[Study]:
+        """Return the studies in any of `states`, in the order in which they came."""
+        return self._select(studies.c.state.in_(list(states)))
+
+    def is_anonymous(self, study_instance_uid: str) -> bool:
+        """Whether `study_instance_uid` was given to an anonymized study, of any project."""
+        query = sa.select(studies.c.id).where(studies.c.anonymous_study_uid == study_instance_uid)
+        with self._engine.connect() as connection:
+            return connection.execute(query).first() is not None
+
+    def identify(
+        self, study_id: int, *, study_instance_uid: str, anonymous_study_uid: str, subject: Subject
+    ) -> None:
+        """Note whose study it is, and which StudyInstanceUID it gets.
+
+        Raises:
+            Quarantine: (code `study-uid-reused`) a study of another patient got this anonymous
+                UID, so the two would be merged into one.
+        """
+        subject_id = (
+            sa.select(subjects.c.id)
+            .where(subjects.c.project == self._project, subjects.c.number == subject.number)
+            .scalar_subquery()
+        )
+        same_patient = sa.or_(studies.c.subject_id.is_(None), studies.c.subject_id == subject_id)
+        reused = Quarantine(
+            "study-uid-reused",
+            "another patient's study has the same StudyInstanceUID (0020,000D); "
+            "correct it at the source and send again",
+        )
+        try:
+            with self._engine.begin() as connection:
+                updated = connection.execute(
+                    studies.update()
+                    .where(studies.c.id == study_id, same_patient)
+                    .values(
+                        study_instance_uid=study_instance_uid,
+                        anonymous_study_uid=anonymous_study_uid,
+                        subject_id=subject_id,
+                        updated_at=_now(),
+                    )
+                )
+        except sa.exc.IntegrityError:
+            raise reused from None
+        if updated.rowcount == 0:
+            raise reused
+
+    def move(
+        self,
+        study_id: int,
+        target: State,
+        *,
+        actor: str = SERVICE,
+        reason: str | None = None,
+        **values: Any,
+    ) -> None:
+        """Move a study to the state `target`, and leave an event.
+
+        `reason` says why, without any patient's value; `values` are further columns to set.
+
+        Raises:
+            IllegalTransitionError: the study's state does not allow this move (see `states`).
+        """
+        with self._engine.begin() as connection:
+            moved = connection.execute(
+                studies.update()
+                .where(studies.c.id == study_id, studies.c.state.in_(sources_of(target)))
+                .values(state=target, reason=reason, updated_at=_now(), **values)
+            )
+            if moved.rowcount == 0:
+                state = connection.scalar(
+                    sa.select(studies.c.state).where(studies.c.id == study_id)
+                )
+                raise IllegalTransitionError(state or "not known", target)
+            _add_event(connection, actor, target, study_id, reason)
+
+    def note(self, action: str, *, actor: str = SERVICE, study_id: int | None = None) -> None:
+        """Leave an event that is not a move."""
+        with self._engine.begin() as connection:
+            _add_event(connection, actor, action, study_id)
+
+    def events(self, study_id: int) -> list[Event]:
+        """Return what happened to the study, oldest first."""
+        query = sa.select(*_EVENT_COLUMNS).where(events.c.study_id == study_id)
+        with self._engine.connect() as connection:
+            return [
+                Event(**row) for row in connection.execute(query.order_by(events.c.id)).mappings()
+            ]
+
+    def counts(self) -> Mapping[State, int]:
+        """Return the number of studies in each state."""
+        query = (
+            sa.select(studies.c.state, sa.func.count())
+            .where(studies.c.project == self._project)
+            .group_by(studies.c.state)
+        )
+        with self._engine.connect() as connection:
+            found = {State(state): count for state, count in connection.execute(query)}
+        return {state: found.get(state, 0) for state in State}
+
+    def deliveries(self, study_id: int) -> list[Delivery]:
+        """Return what is known of the study at its destinations."""
+        query = sa.select(*_DELIVERY_COLUMNS).where(deliveries.c.study_id == study_id)
+        with self._engine.connect() as connection:
+            return [
+                Delivery(**row)
+                for row in connection.execute(query.order_by(deliveries.c.destination)).mappings()
+            ]
+
+    def set_delivery(
+        self,
+        study_id: int,
+        destination: str,
+        *,
+        instances: int | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Note that the study arrived whole (`instances` of it), or that it has yet to."""
+        delivered = instances is not None
+        values = {
+            "state": "delivered" if delivered else "pending",
+            "instances": instances or 0,
+            "last_error": error,
+            "updated_at": _now(),
+            "delivered_at": _now() if delivered else None,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(
+                database.insert(connection, deliveries)
+                .values(study_id=study_id, destination=destination, **values)
+                .on_conflict_do_update(
+                    index_elements=[deliveries.c.study_id, deliveries.c.destination], set_=values
+                )
+            )
+
+    def _select(self, condition: sa.ColumnElement[bool]) -> list[Study]:
+        query = (
+            sa.select(*_STUDY_COLUMNS)
+            .select_from(studies.outerjoin(subjects, studies.c.subject_id == subjects.c.id))
+            .where(studies.c.project == self._project, condition)
+            .order_by(studies.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [
+                Study(**{**row, "state": State(row["state"])})
+                for row in connection.execute(query).mappings()
+            ]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _add_event(
+    connection: sa.Connection,
+    actor: str,
+    action: str,
+    study_id: int | None,
+    detail: str | None = None,
+) -> None:
+    connection.execute(
+        events.insert().values(
+            at=_now(), actor=actor, action=action, study_id=study_id, detail=detail
+        )
+    )
