@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The errors of this package: one family, and no message that holds a patient's value."""
+
+
+class DeidError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class Quarantine(DeidError):  # noqa: N818 - it names what happens to the study
+    """The study must wait for a person.
+
+    Attributes:
+        code: a short, stable word for machines, such as ``unreadable`` or ``leak``.
+        message: one sentence for people that says what to do. It may name attributes and
+            offsets, never values.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ProfileError(DeidError):
+    """A profile that cannot be used.
+
+    Attributes:
+        problems: every problem found, each a sentence that names the setting and the fix.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
