@@ -1,0 +1,116 @@
+# Copyright (c) imaging.orthanc contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tell the likely cause of a failed start from Orthanc's own log."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+DOCUMENTATION = r"""
+name: orthanc_log_diagnosis
+short_description: The likely cause of a failed start, from Orthanc's own log
+version_added: 1.0.0
+author: imaging.orthanc contributors (@imaging-orthanc)
+description:
+  - Looks for the messages that Orthanc, its plugins and PostgreSQL's client library write when a
+    start fails, and answers with the cause and what to do.
+options:
+  _input:
+    description: The log, as one text.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- ansible.builtin.debug:
+    msg: "{{ log.stdout | imaging.orthanc.orthanc_log_diagnosis }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One sentence for the first known cause found, or a sentence that says that none was.
+  type: str
+"""
+
+
+class Cause(NamedTuple):
+    """What a line of the log means, and what to do about it."""
+
+    pattern: str
+    cause: str
+    remedy: str
+
+
+# The order matters: a script that fails for want of a module also ends the Python plugin.
+CAUSES = (
+    Cause(
+        r"password authentication failed|no password supplied|role .* does not exist",
+        "PostgreSQL refuses the account",
+        "run the role again, which sets the account's password from the secret's file",
+    ),
+    Cause(
+        r"database .* does not exist|permission denied for (database|schema)",
+        "the database or its rights are missing",
+        "run the role again, which makes accounts and databases",
+    ),
+    Cause(
+        r"could not translate host name|could not connect to server|Connection refused"
+        r"|connection to server .* failed|timeout expired|Cannot connect to the PostgreSQL",
+        "PostgreSQL cannot be reached",
+        "look at the state and the log of the database's container",
+    ),
+    Cause(
+        r"locked by another instance",
+        "another Orthanc uses the same database",
+        "stop the other one; each Orthanc needs a database of its own",
+    ),
+    Cause(
+        r"(certificate|\.pem|\.crt|private key|PEM).*(fail|cannot|not|denied|error|unable)"
+        r"|(cannot|unable|fail).*(certificate|\.pem|\.crt|private key|PEM)|set_ssl_option",
+        "the certificate or its key cannot be read or do not belong together",
+        "check owner and mode of the tls directory, or remove the certificate and run the role again",
+    ),
+    Cause(
+        r"(Error while opening|Cannot load|cannot open shared object|Inexistent path).*(plugin|\.so)?",
+        "a plugin is missing or cannot be loaded",
+        "check that the image has the plugins that orthanc.json lists",
+    ),
+    Cause(
+        r"Traceback|(Syntax|Import|Module\w*|Name|Attribute|Type|Value)Error\b|Error during the loading of the Python",
+        "the Python script fails",
+        "read the traceback below; restore the script from this collection",
+    ),
+    Cause(
+        r"Bad file format|The configuration file|Unable to read the configuration|JSON",
+        "orthanc.json cannot be read",
+        "check the extra settings of the inventory",
+    ),
+    Cause(
+        r"Address already in use|The TCP port .* is already|Cannot start.*server",
+        "a port is in use",
+        "choose another port or stop what listens there",
+    ),
+    Cause(
+        r"No space left on device|Disk quota exceeded|Read-only file system",
+        "the disk is full or cannot be written",
+        "free space in the data directory",
+    ),
+)
+
+
+def orthanc_log_diagnosis(log: str) -> str:
+    """Return one sentence with the likely cause of a failed start and its remedy."""
+    for known in CAUSES:
+        if re.search(known.pattern, log, re.IGNORECASE):
+            return f"Likely cause: {known.cause}; {known.remedy}."
+    return "No known cause stands in the log; its last lines follow."
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, object]:
+        """Return the filters by name."""
+        return {"orthanc_log_diagnosis": orthanc_log_diagnosis}

@@ -1,0 +1,170 @@
+# Copyright (c) imaging.orthanc contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find what cannot work in the settings of one host's Orthancs, before anything is changed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from pathlib import PurePosixPath
+from typing import Any
+
+DOCUMENTATION = r"""
+name: site_problems
+short_description: What cannot work in the settings of one host's Orthancs
+version_added: 1.0.0
+author: imaging.orthanc contributors (@imaging-orthanc)
+description:
+  - Looks at the settings of all kinds of Orthanc on a host together, and lists every problem at once,
+    each as a sentence that names the variable, the value and the fix.
+options:
+  _input:
+    description:
+      - The settings of each kind by the kind's name. A kind's settings have the keys C(name), C(aet),
+        C(uid), C(gid), C(ports), C(directories), C(passwords), C(dicom_nodes) and
+        C(certificate_subject). Ports and directories are dictionaries by name.
+    type: dict
+    required: true
+  variables:
+    description: The names of all variables that the inventory gives this host.
+    type: list
+    elements: str
+    required: true
+  specs:
+    description: The texts of the roles' argument specs, in which every known variable stands.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- ansible.builtin.assert:
+    that: problems | length == 0
+    fail_msg: "{{ problems | join('\n') }}"
+  vars:
+    problems: "{{ settings | imaging.orthanc.site_problems(hostvars[inventory_hostname] | list, specs) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The problems, one sentence each; empty when there are none.
+  type: list
+  elements: str
+"""
+
+Settings = Mapping[str, Any]
+
+# PS3.5 section 6.2, VR AE: at most 16 characters of the default repertoire without backslash and
+# control characters; leading and trailing spaces do not count, so a title of spaces is none.
+AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}\Z")
+PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
+OWN_VARIABLE = re.compile(r"\b(?:orthanc_(?:site|phi|anon|disk)|container_host)_\w+")
+
+# What the roles themselves note about a host on the way; not for the inventory, and no mistake.
+NOTED = re.compile(r"orthanc_site_(settings|errors)\Z|container_host_")
+
+
+def site_problems(
+    settings: Mapping[str, Settings], variables: Iterable[str], specs: Iterable[str]
+) -> list[str]:
+    """Return every problem in the settings of one host, each with variable, value and fix."""
+    problems: list[str] = []
+    for kind, own in settings.items():
+        problems.extend(_titles(kind, own))
+        problems.extend(_account(kind, own))
+        problems.extend(_passwords(kind, own))
+        problems.extend(_subject(kind, own))
+    problems.extend(_ports(settings))
+    problems.extend(_directories(settings))
+    known = {name for text in specs for name in OWN_VARIABLE.findall(text)}
+    problems.extend(_unknown_variables(set(variables), known))
+    return problems
+
+
+def _titles(kind: str, own: Settings) -> Iterator[str]:
+    titles = [(f"orthanc_{kind}_aet", own["aet"])]
+    titles += [
+        (f"aet of {node.get('name', '?')} in orthanc_{kind}_dicom_nodes", node.get("aet", ""))
+        for node in own["dicom_nodes"]
+    ]
+    for variable, title in titles:
+        if not AE_TITLE.match(str(title)) or not str(title).strip():
+            yield (
+                f"{variable} is {title!r}: an application entity title has 1 to 16 characters, no "
+                "backslash and no control character."
+            )
+
+
+def _account(kind: str, own: Settings) -> Iterator[str]:
+    for name in ("uid", "gid"):
+        number = int(own[name])
+        if number <= 0:
+            yield f"orthanc_{kind}_{name} is {number}: a container must not run as root; use a number above 0."
+        elif number == 999:
+            yield f"orthanc_{kind}_{name} is 999: that is PostgreSQL's; use another number."
+
+
+def _passwords(kind: str, own: Settings) -> Iterator[str]:
+    for account, password in own["passwords"].items():
+        if password and not PASSWORD.match(str(password)):
+            yield (
+                f"orthanc_{kind}_passwords has a value for {account} that configuration loaders change: "
+                "use 12 to 128 letters and digits, a letter first, or leave it out to have one made."
+            )
+
+
+def _subject(kind: str, own: Settings) -> Iterator[str]:
+    if not str(own["certificate_subject"].get("organizationName", "")).strip():
+        yield (
+            "orthanc_site_certificate_subject has no organizationName: name your institution, for "
+            f"example {{organizationName: Example Hospital}} (needed by orthanc_{kind})."
+        )
+
+
+def _ports(settings: Mapping[str, Settings]) -> Iterator[str]:
+    users: dict[int, list[str]] = {}
+    for kind, own in settings.items():
+        for name, port in own["ports"].items():
+            if not 1 <= int(port) <= 65535:
+                yield f"orthanc_{kind}_{name} is {port}: a port is a number from 1 to 65535."
+            users.setdefault(int(port), []).append(f"orthanc_{kind}_{name}")
+    for port, names in users.items():
+        if len(names) > 1:
+            yield f"{' and '.join(names)} are all {port}: give each a port of its own."
+
+
+def _directories(settings: Mapping[str, Settings]) -> Iterator[str]:
+    directories: list[tuple[str, PurePosixPath]] = []
+    for own in settings.values():
+        for variable, directory in own["directories"].items():
+            path = PurePosixPath(str(directory))
+            if not path.is_absolute() or ".." in path.parts or len(path.parts) < 3:
+                yield (
+                    f"{variable} is {str(path)!r}: use an absolute path of at least two levels, "
+                    "without '..'."
+                )
+            directories.append((variable, path))
+    for (first, one), (second, other) in combinations(directories, 2):
+        if one == other:
+            yield f"{first} and {second} are both {str(one)!r}: give each a directory of its own."
+        elif one in other.parents or other in one.parents:
+            yield f"{first} ({str(one)!r}) and {second} ({str(other)!r}) lie one inside the other: move one of them."
+
+
+def _unknown_variables(variables: set[str], known: set[str]) -> Iterator[str]:
+    for name in sorted(variables - known):
+        if OWN_VARIABLE.fullmatch(name) and not NOTED.match(name):
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"did you mean {near[0]}?" if near else "remove it."
+            yield f"{name} is not a variable of this collection: {hint}"
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, object]:
+        """Return the filters by name."""
+        return {"site_problems": site_problems}

@@ -1,0 +1,196 @@
+#!/usr/bin/python
+# Copyright (c) imaging.orthanc contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wait until one Orthanc is healthy, and say what is wrong while it is not."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: orthanc_health
+short_description: Wait until an Orthanc is healthy and say what is wrong while it is not
+version_added: 1.0.0
+description:
+  - Asks one Orthanc for its identity, its database, its plugins and its Python script, and repeats
+    that until everything is well or the time is over.
+  - A route that reads the database is part of the check, because C(/system) answers 200 while
+    PostgreSQL hangs.
+  - Every request has its own time limit, so that the module never hangs.
+author:
+  - imaging.orthanc contributors (@imaging-orthanc)
+options:
+  url:
+    description: The base address of the Orthanc, for example C(https://127.0.0.1:8042).
+    type: str
+    required: true
+  user:
+    description: The Orthanc account.
+    type: str
+    required: true
+  password:
+    description: The password of the account.
+    type: str
+    required: true
+  ca_path:
+    description: The file of the certificate authority that signed the Orthanc's certificate.
+    type: path
+  aet:
+    description: The application entity title that the Orthanc must have.
+    type: str
+  plugins:
+    description: The names of the plugins that must be loaded, as C(/plugins) lists them.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: How many seconds the Orthanc may take to become healthy. V(0) asks once.
+    type: int
+    default: 120
+  request_timeout:
+    description: How many seconds one request may take.
+    type: int
+    default: 5
+attributes:
+  check_mode:
+    description: The module only reads.
+    support: full
+  diff_mode:
+    description: The module changes nothing.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Wait until the Anon Orthanc is healthy
+  imaging.orthanc.orthanc_health:
+    url: https://127.0.0.1:8043
+    user: service
+    password: "{{ anon_secrets.secrets.service }}"
+    ca_path: /etc/orthanc/ca/ca.crt
+    aet: ANON
+    plugins: [postgresql-index, python, dicom-web]
+"""
+
+RETURN = r"""
+state:
+  description: C(healthy), C(starting), C(unhealthy) or C(unreachable).
+  returned: always
+  type: str
+findings:
+  description: What is wrong, each with its severity, cause and remedy. Empty when all is well.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    check: {description: What was looked at., type: str}
+    severity: {description: C(error) or C(warning)., type: str}
+    cause: {description: What was seen., type: str}
+    remedy: {description: What to do., type: str}
+version:
+  description: The Orthanc's version, where it answered.
+  returned: when the Orthanc answered
+  type: str
+plugins:
+  description: The plugins that are loaded, with their versions.
+  returned: when the Orthanc answered
+  type: dict
+waited:
+  description: How many seconds the module waited.
+  returned: always
+  type: float
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
+    OrthancClient,
+    OrthancError,
+    Refused,
+    TimedOut,
+    Unreachable,
+    poll,
+)
+
+
+def finding(check: str, cause: str, remedy: str, severity: str = "error") -> dict:
+    """Return one finding in the form that the module documents."""
+    return {"check": check, "severity": severity, "cause": cause, "remedy": remedy}
+
+
+def examine(client: OrthancClient, aet: str | None, plugins: list[str]) -> dict:
+    """Look at one Orthanc once and return its state, findings, version and plugins."""
+    try:
+        system = client.get("/system")
+    except Unreachable as error:
+        remedy = "See the container's log; check the address, the certificate and its authority."
+        return {"state": "unreachable", "findings": [finding("http", str(error), remedy)]}
+    except OrthancError as error:
+        return {"state": "unhealthy", "findings": [finding("account", str(error), _account_remedy(error))]}
+    found = list(_database(client))
+    loaded: dict[str, str] = {}
+    try:
+        loaded = {name: client.get(f"/plugins/{name}").get("Version", "") for name in client.get("/plugins")}
+    except OrthancError as error:
+        found.append(finding("plugins", str(error), "See the container's log."))
+    found.extend(
+        finding("plugins", f"The plugin {name} is not loaded.", "Check Plugins in orthanc.json and the image.")
+        for name in plugins
+        if name not in loaded
+    )
+    if aet and system.get("DicomAet") != aet:
+        cause = f"The Orthanc calls itself {system.get('DicomAet')}, not {aet}."
+        found.append(finding("aet", cause, "Another Orthanc answers at this address; check the ports."))
+    state = "unhealthy" if found else "healthy"
+    return {"state": state, "findings": found, "version": system.get("Version", ""), "plugins": loaded}
+
+
+def _account_remedy(error: OrthancError) -> str:
+    if isinstance(error, Refused) and error.status == 401:
+        return "The account or its password is not the one in orthanc.json; run the role again."
+    return "See the container's log."
+
+
+def _database(client: OrthancClient):
+    try:
+        client.get("/changes?last")
+    except TimedOut as error:
+        yield finding("database", str(error), "PostgreSQL hangs: see its container's state and log, its disk.")
+    except OrthancError as error:
+        yield finding("database", str(error), "PostgreSQL is away: see its container's state and log.")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "user": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "ca_path": {"type": "path"},
+            "aet": {"type": "str"},
+            "plugins": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "int", "default": 120},
+            "request_timeout": {"type": "int", "default": 5},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    client = OrthancClient(
+        wanted["url"], wanted["user"], wanted["password"], wanted["ca_path"], wanted["request_timeout"]
+    )
+    begun = time.monotonic()
+    result: dict = {}
+    for _attempt in poll(begun + wanted["timeout"]):
+        result = examine(client, wanted["aet"], wanted["plugins"])
+        if result["state"] == "healthy":
+            break
+    result.update(changed=False, waited=round(time.monotonic() - begun, 1))
+    if result["state"] == "healthy":
+        module.exit_json(**result)
+    told = " ".join(f"{item['cause']} {item['remedy']}" for item in result["findings"])
+    module.fail_json(msg=f"{wanted['url']} is {result['state']} after {result['waited']} s. {told}", **result)
+
+
+if __name__ == "__main__":
+    main()
