@@ -13,6 +13,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from orthanc_deid import database
+from orthanc_deid.config import Config
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.schema import projects, subjects
 from orthanc_deid.studies import Studies
@@ -48,6 +49,16 @@ class Crosswalk:
         self._numbering = numbering
         self.project = project
         self.studies = Studies(self.engine, project)
+
+    @classmethod
+    def from_config(cls, config: Config) -> Crosswalk:
+        """Return the crosswalk that the settings of the service name."""
+        return cls(
+            config.database.url(),
+            base_name=config.base_name,
+            project=config.project,
+            numbering=config.numbering,
+        )
 
     def close(self) -> None:
         """Close the pooled connections."""

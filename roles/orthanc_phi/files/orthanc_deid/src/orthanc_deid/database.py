@@ -7,8 +7,8 @@ import select
 import time
 from typing import Any
 
-import psycopg2
-import psycopg2.extensions
+import psycopg2  # type: ignore[import-untyped]
+import psycopg2.extensions  # type: ignore[import-untyped]
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 

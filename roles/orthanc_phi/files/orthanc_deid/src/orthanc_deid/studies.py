@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from orthanc_deid import database
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.schema import deliveries, events, projects, studies, subjects
-from orthanc_deid.states import IllegalTransitionError, State, sources_of
+from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State, sources_of
 from orthanc_deid.subject import Subject
 
 SERVICE = "orthanc_deid"
@@ -124,6 +124,11 @@ class Studies:
         found = self._select(studies.c.id == study_id)
         return found[0] if found else None
 
+    def find_orthanc(self, orthanc_id: str) -> Study | None:
+        """Return the study with this identifier of Orthanc."""
+        found = self._select(studies.c.orthanc_id == orthanc_id)
+        return found[0] if found else None
+
     def find(self, name: str) -> Study | None:
         """Return the study called `name`: its number here, a StudyInstanceUID or Orthanc's id.
 
@@ -209,17 +214,25 @@ class Studies:
             IllegalTransitionError: the study's state does not allow this move (see `states`).
         """
         with self._engine.begin() as connection:
-            moved = connection.execute(
-                studies.update()
-                .where(studies.c.id == study_id, studies.c.state.in_(sources_of(target)))
-                .values(state=target, reason=reason, updated_at=_now(), **values)
+            _move(connection, study_id, target, actor, reason, **values)
+
+    def requeue(self, study_id: int, *, actor: str = SERVICE, reason: str | None = None) -> None:
+        """Queue a study afresh: no failed attempt counts, and every destination is to be served.
+
+        Raises:
+            IllegalTransitionError: the study is queued already, or was withdrawn.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(
+                deliveries.update()
+                .where(deliveries.c.study_id == study_id)
+                .values(state="pending", last_error=None, updated_at=_now())
             )
-            if moved.rowcount == 0:
-                state = connection.scalar(
-                    sa.select(studies.c.state).where(studies.c.id == study_id)
-                )
-                raise IllegalTransitionError(state or "not known", target)
-            _add_event(connection, actor, target, study_id, reason)
+            _move(connection, study_id, State.QUEUED, actor, reason, attempts=0)
+
+    def finish(self, study_id: int, **values: Any) -> None:
+        """Note that the study is delivered; `values` tell what was delivered."""
+        self.move(study_id, State.DELIVERED, attempts=0, delivered_at=_now(), **values)
 
     def note(self, action: str, *, actor: str = SERVICE, study_id: int | None = None) -> None:
         """Leave an event that is not a move."""
@@ -244,6 +257,15 @@ class Studies:
         with self._engine.connect() as connection:
             found = {State(state): count for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
+
+    def backlog(self) -> tuple[int, datetime | None]:
+        """Return how many studies are under way, and since when the oldest one is."""
+        query = sa.select(sa.func.count(), sa.func.min(studies.c.updated_at)).where(
+            studies.c.project == self._project, studies.c.state.in_(UNFINISHED)
+        )
+        with self._engine.connect() as connection:
+            count, oldest = connection.execute(query).one()
+        return count, oldest
 
     def deliveries(self, study_id: int) -> list[Delivery]:
         """Return what is known of the study at its destinations."""
@@ -296,6 +318,25 @@ class Studies:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _move(
+    connection: sa.Connection,
+    study_id: int,
+    target: State,
+    actor: str,
+    reason: str | None,
+    **values: Any,
+) -> None:
+    moved = connection.execute(
+        studies.update()
+        .where(studies.c.id == study_id, studies.c.state.in_(sources_of(target)))
+        .values(state=target, reason=reason, updated_at=_now(), **values)
+    )
+    if moved.rowcount == 0:
+        state = connection.scalar(sa.select(studies.c.state).where(studies.c.id == study_id))
+        raise IllegalTransitionError(state or "not known", target)
+    _add_event(connection, actor, target, study_id, reason)
 
 
 def _add_event(

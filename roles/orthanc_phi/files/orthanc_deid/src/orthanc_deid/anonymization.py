@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of one study through a worker: read, de-identify, check, deliver, verify."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.destinations import Destination
+from orthanc_deid.errors import DeidError, Quarantine
+from orthanc_deid.logs import describe
+from orthanc_deid.orthanc_client import (
+    GoneError,
+    OrthancClient,
+    RefusedError,
+    SourceStudy,
+    TransientError,
+)
+from orthanc_deid.spool import Spool
+from orthanc_deid.states import UNFINISHED, State
+from orthanc_deid.studies import Study
+from orthanc_deid.subject import Subject
+
+if TYPE_CHECKING:
+    from orthanc_deid.engine import Engine
+    from orthanc_deid.identity import Identity
+
+log = logging.getLogger(__name__)
+
+READERS = 4
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds
+UNSTABLE_PAUSE = 15.0  # seconds
+
+
+class StoppedError(DeidError):
+    """The worker has to end; the study goes back into the queue."""
+
+
+class ChangedError(DeidError):
+    """The study is still being received, or changed while it was processed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentification:
+    """The parts of the engine that a study passes through."""
+
+    engine: Engine
+    read_identity: Callable[[bytes], Identity]
+    find_leaks: Callable[[bytes, frozenset[Any]], list[Any]]
+
+
+class StudyRunner:
+    """Anonymizes and delivers studies, one after the other."""
+
+    def __init__(  # noqa: PLR0913 - it joins all parts of the service
+        self,
+        *,
+        crosswalk: Crosswalk,
+        source: OrthancClient,
+        deidentification: Deidentification,
+        destinations: Iterable[Destination],
+        spool_dir: Path,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._crosswalk = crosswalk
+        self._studies = crosswalk.studies
+        self._source = source
+        self._deid = deidentification
+        self._destinations = list(destinations)
+        self._spool_dir = spool_dir
+        self._stopping = stopping
+
+    def run(self, study_id: int, job: int | None = None) -> float | None:
+        """Take the study as far as it goes now.
+
+        Returns the seconds after which to try again, or None if there is nothing more to do.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the crosswalk does not answer; the study stays as it
+                is, and the reconcile job takes it up.
+        """
+        study = self._studies.get(study_id)
+        if study is None or study.state not in UNFINISHED:
+            return None
+        self._begin(study)
+        started = time.monotonic()
+        try:
+            instances = self._process(study)
+        except Exception as error:
+            return self._end_badly(study, job, error)
+        seconds = round(time.monotonic() - started, 3)
+        self._log("delivered", study, job, instances=instances, seconds=seconds)
+        return None
+
+    def _begin(self, study: Study) -> None:
+        if study.state is not State.QUEUED:
+            self._studies.move(study.id, State.QUEUED, reason="taken up after its worker ended")
+        self._studies.move(study.id, State.WORKING)
+
+    def _end_badly(self, study: Study, job: int | None, error: Exception) -> float | None:
+        """Put the study into the state that follows from `error`."""
+        match error:
+            case SQLAlchemyError():
+                raise error
+            case StoppedError() | ChangedError() | TransientError() | OSError():
+                return self._retry(study, job, error)
+            case GoneError():
+                self._studies.move(study.id, State.RECEIVED, reason="deleted before it was done")
+                self._log("deleted", study, job)
+            case Quarantine():
+                self._quarantine(study, job, error.code, error.message)
+            case RefusedError():
+                self._quarantine(study, job, "refused", str(error))
+            case _:
+                extra = {"study": study.id, "job": job}
+                log.error("a fault of the program", exc_info=error, extra=extra)
+                place = describe(type(error), error.__traceback__)
+                message = f"the program failed ({place}); report this, then retry"
+                self._quarantine(study, job, "internal-error", message)
+        return None
+
+    def _quarantine(self, study: Study, job: int | None, code: str, message: str) -> None:
+        try:
+            seen = self._source.study(study.orthanc_id or "").last_update
+        except (GoneError, TransientError):
+            seen = None  # then the next look at PHI takes it up once more
+        reason = f"{code}: {message}"
+        self._studies.move(study.id, State.QUARANTINED, reason=reason, source_last_update=seen)
+        self._log("quarantined", study, job, reason=code)
+
+    def _retry(self, study: Study, job: int | None, error: Exception) -> float:
+        message = error.strerror or "" if isinstance(error, OSError) else str(error)
+        attempts = study.attempts
+        match error:
+            case StoppedError():
+                pause = 0.0
+            case ChangedError():
+                pause = UNSTABLE_PAUSE
+            case _:
+                attempts += 1
+                pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 10), LONGEST_PAUSE)
+        self._studies.move(study.id, State.QUEUED, reason=message, attempts=attempts)
+        self._log("postponed", study, job, reason=message, seconds=pause)
+        return pause
+
+    def _process(self, study: Study) -> int:
+        pending = self._pending(study)
+        if study.attempts:
+            self._await_any(pending, study)
+        seen, instance_ids = self._look(study)
+        with Spool(self._spool_dir, study.id) as spool:
+            anonymous_uid = self._deidentify(study, instance_ids, spool)
+            if self._look(study) != (seen, instance_ids):
+                raise ChangedError("it changed while it was processed")
+            self._studies.move(study.id, State.DELIVERING)
+            self._deliver(study, anonymous_uid, pending, spool.files)
+        self._studies.finish(
+            study.id,
+            source_instances=len(instance_ids),
+            source_last_update=seen.last_update,
+            record={"profile": self._deid.engine.profile.digest, "instances": len(instance_ids)},
+        )
+        return len(instance_ids)
+
+    def _pending(self, study: Study) -> list[Destination]:
+        done = {
+            item.destination
+            for item in self._studies.deliveries(study.id)
+            if item.state == "delivered"
+        }
+        return [item for item in self._destinations if item.name not in done]
+
+    def _await_any(self, pending: list[Destination], study: Study) -> None:
+        """Raise unless a destination can be reached: else the work would be done for nothing."""
+        problems = []
+        for destination in pending:
+            try:
+                destination.check()
+            except TransientError as error:
+                self._studies.set_delivery(study.id, destination.name, error=str(error))
+                problems.append(str(error))
+            else:
+                return
+        if problems:
+            raise TransientError("; ".join(problems))
+
+    def _look(self, study: Study) -> tuple[SourceStudy, list[str]]:
+        seen = self._source.study(study.orthanc_id or "")
+        # LastUpdate counts in seconds: only when a study rests does it tell all changes.
+        if not seen.stable:
+            raise ChangedError("it is still being received")
+        return seen, sorted(self._source.instance_ids(seen.orthanc_id))
+
+    def _deidentify(self, study: Study, instance_ids: list[str], spool: Spool) -> str:
+        """Fill the spool with the anonymized study; returns its new StudyInstanceUID."""
+        if not instance_ids:
+            raise GoneError("the study has no instances")
+        first = self._deid.read_identity(self._source.download(instance_ids[0]))
+        _refuse_deidentified(first)
+        subject = self._crosswalk.subject(first.patient_id, first.issuer)
+        anonymous_uid = self._deid.engine.map_uid(first.study_instance_uid)
+        self._studies.identify(
+            study.id,
+            study_instance_uid=first.study_instance_uid,
+            anonymous_study_uid=anonymous_uid,
+            subject=subject,
+        )
+        with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as threads:
+            futures = [
+                threads.submit(self._deidentify_instance, instance_id, subject, spool)
+                for instance_id in instance_ids
+            ]
+            try:
+                identities = [future.result() for future in futures]
+            finally:
+                threads.shutdown(cancel_futures=True)
+        _demand_one_patient(identities)
+        if len(spool.files) != len(instance_ids):
+            raise Quarantine(
+                "sop-uid-reused",
+                "several of its instances have the same SOP Instance UID (0008,0018); "
+                "correct them at the source",
+            )
+        self._check_leaks(identities, spool)
+        return anonymous_uid
+
+    def _deidentify_instance(self, instance_id: str, subject: Subject, spool: Spool) -> Identity:
+        self._go_on()
+        data = self._source.download(instance_id)
+        identity = self._deid.read_identity(data)
+        _refuse_deidentified(identity)
+        output = self._deid.engine.deidentify(data, subject, identity.identifiers)
+        spool.add(output.sop_instance_uid, output.data)
+        return identity
+
+    def _check_leaks(self, identities: list[Identity], spool: Spool) -> None:
+        """Look in every output for what any instance of the study says of the patient."""
+        sets = {frozenset(identity.identifiers) for identity in identities}
+        if len(sets) == 1:
+            return  # the engine has looked for just these in each
+        everything = frozenset().union(*sets)
+        for path in spool.files.values():
+            self._go_on()
+            if self._deid.find_leaks(path.read_bytes(), everything):
+                raise Quarantine(
+                    "leak",
+                    "an identifier of the patient that one instance names was found in another "
+                    "one after de-identification; look where it stands and extend the profile",
+                )
+
+    def _deliver(
+        self,
+        study: Study,
+        anonymous_uid: str,
+        pending: list[Destination],
+        files: dict[str, Path],
+    ) -> None:
+        """Deliver to every destination; what one cannot take does not keep it from the others."""
+        transient: list[str] = []
+        refused: list[str] = []
+        for destination in pending:
+            try:
+                destination.deliver(anonymous_uid, files, self._go_on)
+            except (TransientError, GoneError) as error:
+                transient.append(str(error))
+                self._studies.set_delivery(study.id, destination.name, error=str(error))
+            except RefusedError as error:
+                refused.append(str(error))
+                self._studies.set_delivery(study.id, destination.name, error=str(error))
+            else:
+                self._studies.set_delivery(study.id, destination.name, instances=len(files))
+        if transient:
+            raise TransientError("; ".join(transient))
+        if refused:
+            raise RefusedError("; ".join(refused))
+
+    def _go_on(self) -> None:
+        if self._stopping():
+            raise StoppedError("the worker stopped")
+
+    def _log(self, event: str, study: Study, job: int | None, **values: Any) -> None:
+        now = self._studies.get(study.id)
+        anonymous_uid = now.anonymous_study_uid if now else None
+        extra = {"study": study.id, "job": job, "anonymous_study_uid": anonymous_uid, **values}
+        log.info(event, extra=extra)
+
+
+def _refuse_deidentified(identity: Identity) -> None:
+    if identity.deidentified:
+        raise Quarantine(
+            "already-deidentified",
+            "Patient Identity Removed (0012,0062) is YES: it is not anonymized again; "
+            "if that is wrong, correct it at the source and send again",
+        )
+
+
+def _demand_one_patient(identities: list[Identity]) -> None:
+    patients = {(one.patient_id.strip(), one.study_instance_uid) for one in identities}
+    issuers = {one.issuer.strip() for one in identities} - {""}
+    if len(patients) > 1 or len(issuers) > 1:
+        raise Quarantine(
+            "mixed-identity",
+            "its instances do not agree on Patient ID (0010,0020), Issuer of Patient ID "
+            "(0010,0021) or Study Instance UID (0020,000D); correct them at the source",
+        )

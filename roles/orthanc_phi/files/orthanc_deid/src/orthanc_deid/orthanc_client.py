@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the service asks of an Orthanc over HTTPS, each request with its own time limit."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from orthanc_deid.config import Server
+from orthanc_deid.errors import DeidError
+
+# A connection that a restarted PostgreSQL has cut fails once with 503, so a few quick attempts
+# save a job from starting again.
+PAUSES = (0.2, 1.0, 3.0)  # seconds
+PAGE = 500  # studies per request
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+# Orthanc closes a kept connection after 1 s; one that is as old must not be used again.
+LIMITS = httpx.Limits(max_connections=8, keepalive_expiry=0.5)
+
+
+class OrthancError(DeidError):
+    """An Orthanc did not do what it was asked. No message names a study, series or instance."""
+
+
+class TransientError(OrthancError):
+    """It may work later without any change to the data."""
+
+
+class RefusedError(OrthancError):
+    """It will be refused again, whenever it is tried."""
+
+
+class GoneError(OrthancError):
+    """What was asked for is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStudy:
+    """A study as an Orthanc holds it."""
+
+    orthanc_id: str
+    study_instance_uid: str
+    last_update: str
+    stable: bool
+
+
+class OrthancClient:
+    """A connection to one Orthanc; may be used by several threads."""
+
+    def __init__(self, name: str, server: Server, transport: httpx.BaseTransport | None = None):
+        self.name = name
+        self._http = httpx.Client(
+            base_url=server.url,
+            auth=(server.user, server.password),
+            transport=transport
+            or httpx.HTTPTransport(
+                verify=ssl.create_default_context(cafile=str(server.ca)), limits=LIMITS
+            ),
+            timeout=TIMEOUT,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def check(self) -> None:
+        """Ask something that needs Orthanc's database; raises `TransientError` if it fails."""
+        try:
+            self._send("GET", "/changes?last", timeout=httpx.Timeout(5.0))
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+
+    def studies(self) -> Iterator[SourceStudy]:
+        """Yield all studies that Orthanc holds."""
+        since = 0
+        while page := self._json("GET", f"/studies?expand&since={since}&limit={PAGE}"):
+            yield from (source_study(item) for item in page)
+            since += len(page)
+
+    def study(self, orthanc_id: str) -> SourceStudy:
+        """Return one study; raises `GoneError` if it is not there."""
+        return source_study(self._json("GET", f"/studies/{orthanc_id}"))
+
+    def instance_ids(self, orthanc_id: str) -> list[str]:
+        """Return Orthanc's identifiers of the instances of a study."""
+        return [item["ID"] for item in self._json("GET", f"/studies/{orthanc_id}/instances")]
+
+    def sop_instance_uids(self, study_instance_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs held of a study; none if the study is not there."""
+        found: set[str] = set()
+        for orthanc_id in self.find_studies(study_instance_uid):
+            found |= {
+                item["MainDicomTags"]["SOPInstanceUID"]
+                for item in self._json("GET", f"/studies/{orthanc_id}/instances")
+            }
+        return found
+
+    def find_studies(self, study_instance_uid: str) -> list[str]:
+        """Return Orthanc's identifiers of the studies with this StudyInstanceUID."""
+        found = self._json("POST", "/tools/lookup", content=study_instance_uid.encode())
+        return [item["ID"] for item in found if item["Type"] == "Study"]
+
+    def download(self, instance_id: str) -> bytes:
+        """Return the DICOM file of an instance."""
+        return self._request("GET", f"/instances/{instance_id}/file").content
+
+    def upload(self, dicom: bytes) -> None:
+        """Store one instance; raises `RefusedError` unless it is there afterwards."""
+        answer = self._json("POST", "/instances", content=dicom)
+        # An instance that a filter of the target dropped is answered with 200 as well.
+        status = answer.get("Status") if isinstance(answer, dict) else None
+        if status not in {"Success", "AlreadyStored"}:
+            raise RefusedError(
+                f"{self.name} did not store an instance: it answered "
+                f"{'without a status' if status is None else status}; "
+                "look at its log and its filters"
+            )
+
+    def write_study(self, orthanc_id: str) -> dict[str, Any]:
+        """Have the Disk Orthanc write a study into its tree; returns its answer."""
+        answer = self._json("POST", f"/disk/studies/{orthanc_id}/write", content=b"{}")
+        if not isinstance(answer, dict):
+            raise TransientError(f"{self.name} gave no account of what it wrote; is it a Disk?")
+        return answer
+
+    def _json(self, method: str, path: str, content: bytes | None = None) -> Any:
+        response = self._request(method, path, content)
+        try:
+            return response.json()
+        except ValueError:
+            raise TransientError(
+                f"{self.name} did not answer with JSON; is it an Orthanc?"
+            ) from None
+
+    def _request(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+        for pause in PAUSES:
+            try:
+                return self._send(method, path, content)
+            except (TransientError, httpx.TransportError):
+                time.sleep(pause)
+        try:
+            return self._send(method, path, content)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        timeout: httpx.Timeout = TIMEOUT,
+    ) -> httpx.Response:
+        response = self._http.request(method, path, content=content, timeout=timeout)
+        code = response.status_code
+        if response.is_success:
+            return response
+        if code == 404:
+            raise GoneError(f"{self.name} does not have what was asked for (HTTP 404)")
+        if code in {400, 413, 415}:
+            raise RefusedError(f"{self.name} refuses the request (HTTP {code})")
+        raise TransientError(f"{self.name} answers HTTP {code}{_HINTS.get(code, '')}")
+
+    def _unreachable(self, error: httpx.TransportError) -> TransientError:
+        kind = (
+            "does not answer in time"
+            if isinstance(error, httpx.TimeoutException)
+            else ("cannot be reached")
+        )
+        certificate = " (its certificate is not accepted)" if "CERTIFICATE" in str(error) else ""
+        return TransientError(f"{self.name} {kind}{certificate}: {type(error).__name__}")
+
+
+_HINTS = {
+    401: "; check the account in the settings",
+    403: "; check the account in the settings",
+    503: "; its database does not answer",
+    507: "; its disk is full",
+}
+
+
+def source_study(item: dict[str, Any]) -> SourceStudy:
+    """Return what Orthanc says of a study at `/studies/{id}`."""
+    return SourceStudy(
+        orthanc_id=item["ID"],
+        study_instance_uid=item["MainDicomTags"].get("StudyInstanceUID", ""),
+        last_update=item.get("LastUpdate", ""),
+        stable=bool(item.get("IsStable")),
+    )

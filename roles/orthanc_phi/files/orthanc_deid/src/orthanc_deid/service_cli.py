@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands of the service: migrate, worker, studies, retry."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from orthanc_deid import config as config_module
+from orthanc_deid import logs, migrate
+from orthanc_deid.admission import Admission
+from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.errors import DeidError
+from orthanc_deid.job_queue import open_queue
+from orthanc_deid.states import State
+from orthanc_deid.studies import Delivery, Study
+
+if TYPE_CHECKING:
+    from orthanc_deid.config import Config
+
+
+def register(subparsers: Any) -> None:
+    """Add the commands to those of `orthanc-deid`; each sets `run(arguments) -> exit code`."""
+    _add(subparsers, "migrate", _migrate, "bring the crosswalk database to this version's schema")
+
+    worker = _add(subparsers, "worker", _worker, "anonymize and deliver what is queued")
+    worker.add_argument(
+        "--check", action="store_true", help="only tell whether a worker runs here and can work"
+    )
+
+    studies = _add(subparsers, "studies", _studies, "show the studies and how far they have come")
+    studies.add_argument(
+        "--state", action="append", choices=[str(state) for state in State], help="only these"
+    )
+    studies.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    retry = _add(subparsers, "retry", _retry, "anonymize and deliver a study again")
+    retry.add_argument("study", help="its number in the crosswalk, a StudyInstanceUID or Orthanc's")
+
+
+def _add(subparsers: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=purpose, description=f"{purpose.capitalize()}."
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=config_module.DEFAULT_PATH,
+        metavar="FILE",
+        help="settings of the service (default: %(default)s)",
+    )
+    parser.set_defaults(run=lambda arguments: _guarded(run, arguments))
+    return parser
+
+
+def _guarded(run: Any, arguments: argparse.Namespace) -> int:
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        run(config_module.load(arguments.config), arguments)
+    except DeidError as error:
+        console.print(f"orthanc-deid: {error}")
+        return 1
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or type(error).__name__).strip()
+        console.print(f"orthanc-deid: the crosswalk database fails: {reason}")
+        return 1
+    return 0
+
+
+def _migrate(config: Config, _arguments: argparse.Namespace) -> None:
+    revision = migrate.upgrade(config.database.url())
+    print("up to date" if revision is None else f"migrated {revision}")
+
+
+def _worker(config: Config, arguments: argparse.Namespace) -> None:
+    # Only a worker needs the engine, whose tables take a while to load.
+    from orthanc_deid import worker  # noqa: PLC0415
+
+    if arguments.check:
+        worker.check(config)
+    else:
+        logs.configure()
+        worker.run(config)
+
+
+def _studies(config: Config, arguments: argparse.Namespace) -> None:
+    studies = Crosswalk.from_config(config).studies
+    states = [State(state) for state in arguments.state] if arguments.state else list(State)
+    rows = [(study, studies.deliveries(study.id)) for study in studies.in_states(states)]
+    if arguments.json:
+        print(json.dumps([_as_json(study, found) for study, found in rows], indent=2))
+    else:
+        Console().print(_as_table(rows))
+
+
+def _as_json(study: Study, found: list[Delivery]) -> dict[str, Any]:
+    return json.loads(  # type: ignore[no-any-return]
+        json.dumps(
+            {**asdict(study), "destinations": [asdict(delivery) for delivery in found]},
+            default=lambda moment: moment.isoformat(),
+        )
+    )
+
+
+def _as_table(rows: list[tuple[Study, list[Delivery]]]) -> Table:
+    table = Table("study", "subject", "state", "since", "attempts", "destinations", "reason")
+    for study, found in rows:
+        table.add_row(
+            str(study.id),
+            "" if study.number is None else f"{study.number:06d}",
+            study.state,
+            f"{study.updated_at:%Y-%m-%d %H:%M:%S}",
+            str(study.attempts),
+            ", ".join(
+                f"{delivery.destination} {delivery.instances or delivery.state}"
+                for delivery in found
+            ),
+            study.reason or "",
+        )
+    return table
+
+
+def _retry(config: Config, arguments: argparse.Namespace) -> None:
+    studies = Crosswalk.from_config(config).studies
+    study = studies.find(arguments.study)
+    if study is None:
+        raise DeidError(
+            f"no study is called {arguments.study}; `orthanc-deid studies` shows them all"
+        )
+    with open_queue(config.database) as queue:
+        Admission(studies, queue, automatic=True).request(
+            study, actor=getpass.getuser(), reason="asked for again"
+        )
+    print(f"study {study.id} is queued")

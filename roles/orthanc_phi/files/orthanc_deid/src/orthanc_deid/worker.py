@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker process: takes jobs from the queue until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import procrastinate
+
+from orthanc_deid.anonymization import Deidentification, StudyRunner
+from orthanc_deid.config import Config
+from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.destinations import open_destinations
+from orthanc_deid.engine import Engine
+from orthanc_deid.errors import DeidError
+from orthanc_deid.identity import read_identity
+from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker
+from orthanc_deid.jobs import Service, register_tasks
+from orthanc_deid.keys import Keys
+from orthanc_deid.leaks import find_leaks
+from orthanc_deid.orthanc_client import OrthancClient
+from orthanc_deid.profile import load_profile
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = Path(tempfile.gettempdir()) / "orthanc-deid-worker.heartbeat"
+HEARTBEAT_SECONDS = 10.0
+STALE_SECONDS = 60.0
+GRACE_SECONDS = 5.0
+RESTART_PAUSE = 5.0
+
+
+class WorkerUnhealthyError(DeidError):
+    """The worker does not run, or cannot work."""
+
+
+def run(config: Config) -> None:
+    """Work until SIGTERM or SIGINT; a study under way then goes back into the queue."""
+    asyncio.run(_Worker(config).run())
+
+
+def check(config: Config) -> None:
+    """Raise `WorkerUnhealthyError`, or the database's error, unless a worker can work here."""
+    try:
+        age = time.time() - HEARTBEAT.stat().st_mtime
+    except FileNotFoundError:
+        raise WorkerUnhealthyError(f"no worker has started here ({HEARTBEAT} is missing)") from None
+    if age > STALE_SECONDS:
+        raise WorkerUnhealthyError(f"the worker gave no sign of life for {age:.0f} s")
+    Crosswalk.from_config(config).check()
+
+
+class _Worker:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stop = asyncio.Event()
+        self._stop_at: float | None = None
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._request_stop)
+        service = _open_service(self._config, self._must_stop)
+        beating = asyncio.create_task(self._beat())
+        while not self._stop.is_set():
+            try:
+                await self._work(service)
+            except QUEUE_ERRORS as error:
+                # The database is away. Every job that was under way is found by reconcile.
+                log.warning("the database does not answer", exc_info=error)
+                await self._pause(RESTART_PAUSE)
+        beating.cancel()
+
+    async def _work(self, service: Service) -> None:
+        app = procrastinate.App(connector=connect_worker(self._config.database))
+        register_tasks(app, service)
+        async with app.open_async():
+            await asyncio.to_thread(JobQueue(app).reconcile)
+            working = asyncio.create_task(
+                app.run_worker_async(
+                    concurrency=1,
+                    install_signal_handlers=False,
+                    delete_jobs="always",
+                    shutdown_graceful_timeout=GRACE_SECONDS,
+                )
+            )
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if self._stop.is_set():
+                working.cancel()
+            await asyncio.gather(working, return_exceptions=self._stop.is_set())
+
+    async def _beat(self) -> None:
+        while True:
+            HEARTBEAT.touch()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    def _request_stop(self) -> None:
+        self._stop_at = time.monotonic()
+        self._stop.set()
+
+    def _must_stop(self) -> bool:
+        """Whether a study that is under way must give up: a short one may still be finished."""
+        return self._stop_at is not None and time.monotonic() - self._stop_at > GRACE_SECONDS
+
+
+def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
+    crosswalk = Crosswalk.from_config(config)
+    source = OrthancClient("the PHI Orthanc", config.orthanc)
+    engine = Engine(
+        load_profile(config.profile, dict(config.tag_actions)),
+        Keys.derive(config.secret(), config.project),
+    )
+    runner = StudyRunner(
+        crosswalk=crosswalk,
+        source=source,
+        deidentification=Deidentification(engine, read_identity, find_leaks),
+        destinations=open_destinations(config),
+        spool_dir=config.spool_dir,
+        stopping=stopping,
+    )
+    return Service(crosswalk, source, runner, config.auto_anonymize, config.reconcile_minutes)
