@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ansible.errors import AnsibleFilterError
+
 DOCUMENTATION = r"""
 name: tree_digest
 author: imaging.orthanc contributors
 version_added: 1.0.0
 short_description: SHA-256 of the files under a directory
 description:
-  - Digests the relative paths, the executable bits and the contents of all files under a directory on the
-    controller, and any further values.
-  - What never enters an image is left out, namely tests, caches, compiled Python, build output and editors' files.
+  - Digests the relative paths, the executable bits and the contents of all files under a directory
+    on the controller, and any further values.
+  - What never enters an image is left out, namely tests, caches, compiled Python, build output and
+    editors' files.
 positional: _input
 options:
   _input:
@@ -21,7 +29,7 @@ options:
     type: path
     required: true
   inputs:
-    description: Further values that the digest depends on, as positional arguments in a fixed order.
+    description: Further values that the digest depends on, as positional arguments in order.
     type: list
     elements: str
 """
@@ -37,13 +45,6 @@ _value:
   description: 64 hexadecimal digits.
   type: str
 """
-
-import hashlib
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatch
-from pathlib import Path
-
-from ansible.errors import AnsibleFilterError
 
 NOT_SHIPPED = (
     "__pycache__",
