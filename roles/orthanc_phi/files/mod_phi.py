@@ -26,7 +26,7 @@ STOP_SECONDS = 5
 
 config = config_module.load(Path(os.environ.get("ORTHANC_DEID_CONFIG", config_module.DEFAULT_PATH)))
 studies = Crosswalk.from_config(config).studies
-routes = Routes(studies, lambda: open_queue(config.database))
+routes = Routes(studies, lambda: open_queue(config.database.parameters()))
 
 
 def find_study(orthanc_id: str) -> SourceStudy:
@@ -36,7 +36,7 @@ def find_study(orthanc_id: str) -> SourceStudy:
 
 def announce(orthanc_id: str) -> None:
     """Queue a study that has become stable, or a look at all studies."""
-    with open_queue(config.database) as queue:
+    with open_queue(config.database.parameters()) as queue:
         if orthanc_id == RECONCILE:
             queue.reconcile()
         else:

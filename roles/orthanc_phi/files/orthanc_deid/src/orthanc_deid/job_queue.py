@@ -15,8 +15,6 @@ import sqlalchemy as sa
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from orthanc_deid.config import Database
-
 ANONYMIZE = "anonymize_study"
 RECONCILE = "reconcile"
 RECONCILE_PRIORITY = 10
@@ -60,19 +58,22 @@ class JobQueue:
             ).defer(timestamp=0)
 
 
-def connect_worker(database: Database) -> procrastinate.PsycopgConnector:
-    """Return the connection of a worker, which runs an event loop."""
+def connect_worker(parameters: dict[str, Any]) -> procrastinate.PsycopgConnector:
+    """Return the connection of a worker, which runs an event loop; `parameters` are libpq's."""
     return procrastinate.PsycopgConnector(
-        pool_factory=AsyncConnectionPool, kwargs=database.parameters(), **POOL
+        pool_factory=AsyncConnectionPool, kwargs=parameters, **POOL
     )
 
 
 @contextmanager
-def open_queue(database: Database) -> Iterator[JobQueue]:
-    """Open the queue for a process that only puts jobs in, such as the Orthanc plugin."""
+def open_queue(parameters: dict[str, Any]) -> Iterator[JobQueue]:
+    """Open the queue for putting jobs in, from any thread; `parameters` are libpq's.
+
+    Opening waits for nothing; putting raises one of `QUEUE_ERRORS` while the database is away.
+    """
     app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
     pool = ConnectionPool(
-        kwargs=database.parameters(), open=False, check=ConnectionPool.check_connection, **POOL
+        kwargs=parameters, open=False, check=ConnectionPool.check_connection, **POOL
     )
     with pool, app.open(pool):
         yield JobQueue(app)

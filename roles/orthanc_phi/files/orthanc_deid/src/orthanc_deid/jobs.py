@@ -14,13 +14,13 @@ from procrastinate.jobs import Status
 
 from orthanc_deid.admission import Admission, Queue
 from orthanc_deid.crosswalk import Crosswalk
-from orthanc_deid.job_queue import ANONYMIZE, RECONCILE, RECONCILE_PRIORITY, Claims, JobQueue
+from orthanc_deid.job_queue import ANONYMIZE, RECONCILE, RECONCILE_PRIORITY, Claims
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError
 from orthanc_deid.states import UNFINISHED
 
 log = logging.getLogger(__name__)
 
-CLAIM_SECONDS = 60  # a job that runs for longer must have claimed its study
+CLAIM_SECONDS = 5.0  # a job that was taken longer ago holds its study
 OCCUPIED_PAUSE = 30.0
 
 
@@ -42,9 +42,8 @@ class Service:
     reconcile_minutes: int
 
 
-def register_tasks(app: procrastinate.App, service: Service) -> None:
-    """Make the jobs known to `app`."""
-    queue = JobQueue(app)
+def register_tasks(app: procrastinate.App, service: Service, queue: Queue) -> None:
+    """Make the jobs known to `app`; those that follow from them go into `queue`."""
 
     @app.task(name=ANONYMIZE, pass_context=True)
     def anonymize_study(context: procrastinate.JobContext, study: int) -> None:
@@ -69,32 +68,38 @@ def anonymize(service: Service, queue: Queue, study_id: int, job: int | None = N
         queue.put(study_id, pause)
 
 
-async def release_abandoned(app: procrastinate.App, claims: Claims) -> set[int]:
+async def release_abandoned(
+    app: procrastinate.App, claims: Claims, pause: float = CLAIM_SECONDS
+) -> set[int]:
     """End the jobs that nobody runs any more; returns the studies that have a job.
 
     Such are the jobs of workers that died, and jobs whose end could not be written down because
-    the database was away.
+    the database was away. Nobody holds their studies, and still nobody does after `pause` seconds,
+    in which a job that was just taken claims its study.
     """
-    manager = app.job_manager
-    dead = {job.id for job in await manager.get_stalled_jobs(task_name=ANONYMIZE)}
-    old = {
-        job.id
-        for job in await manager.get_stalled_jobs(nb_seconds=CLAIM_SECONDS, task_name=ANONYMIZE)
+    if suspects := await _unclaimed(app, claims):
+        await asyncio.sleep(pause)
+        for job, study in suspects.items() & (await _unclaimed(app, claims)).items():
+            await app.job_manager.finish_job_by_id_async(job, Status.FAILED, delete_job=True)
+            log.warning("released an abandoned job", extra={"study": study, "job": job})
+    return {*(await _studies_by_job(app, Status.TODO)).values()} | {
+        *(await _studies_by_job(app, Status.DOING)).values()
     }
-    with_job = set()
-    for status in (Status.TODO, Status.DOING):
-        for job in await manager.list_jobs_async(task=ANONYMIZE, status=status.value):
-            study_id = int(str(job.task_kwargs["study"]))
-            abandoned = status is Status.DOING and (
-                job.id in dead
-                or (job.id in old and await asyncio.to_thread(claims.is_free, study_id))
-            )
-            if abandoned and job.id is not None:
-                await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
-                log.warning("released an abandoned job", extra={"study": study_id, "job": job.id})
-            else:
-                with_job.add(study_id)
-    return with_job
+
+
+async def _unclaimed(app: procrastinate.App, claims: Claims) -> dict[int, int]:
+    """Return the studies of jobs that should run, but do not hold them."""
+    running = await _studies_by_job(app, Status.DOING)
+    return {
+        job: study
+        for job, study in running.items()
+        if await asyncio.to_thread(claims.is_free, study)
+    }
+
+
+async def _studies_by_job(app: procrastinate.App, status: Status) -> dict[int, int]:
+    jobs = await app.job_manager.list_jobs_async(task=ANONYMIZE, status=status.value)
+    return {job.id: int(str(job.task_kwargs["study"])) for job in jobs if job.id is not None}
 
 
 def reconcile(service: Service, queue: Queue, with_job: set[int]) -> None:

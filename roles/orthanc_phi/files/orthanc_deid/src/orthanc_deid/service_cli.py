@@ -135,7 +135,7 @@ def _retry(config: Config, arguments: argparse.Namespace) -> None:
         raise DeidError(
             f"no study is called {arguments.study}; `orthanc-deid studies` shows them all"
         )
-    with open_queue(config.database) as queue:
+    with open_queue(config.database.parameters()) as queue:
         Admission(studies, queue, automatic=True).request(
             study, actor=getpass.getuser(), reason="asked for again"
         )

@@ -21,7 +21,7 @@ from orthanc_deid.destinations import open_destinations
 from orthanc_deid.engine import Engine
 from orthanc_deid.errors import DeidError
 from orthanc_deid.identity import read_identity
-from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker
+from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
 from orthanc_deid.jobs import Service, register_tasks
 from orthanc_deid.keys import Keys
 from orthanc_deid.leaks import find_leaks
@@ -69,20 +69,24 @@ class _Worker:
             loop.add_signal_handler(number, self._request_stop)
         service = _open_service(self._config, self._must_stop)
         beating = asyncio.create_task(self._beat())
-        while not self._stop.is_set():
-            try:
-                await self._work(service)
-            except QUEUE_ERRORS as error:
-                # The database is away. Every job that was under way is found by reconcile.
-                log.warning("the database does not answer", exc_info=error)
-                await self._pause(RESTART_PAUSE)
+        log.info("the worker has started")
+        with open_queue(self._config.database.parameters()) as queue:
+            while not self._stop.is_set():
+                try:
+                    await self._work(service, queue)
+                except QUEUE_ERRORS as error:
+                    # The database is away. Every job that was under way is found by reconcile.
+                    log.warning("the database does not answer", exc_info=error)
+                    await self._pause(RESTART_PAUSE)
         beating.cancel()
+        HEARTBEAT.unlink(missing_ok=True)
+        log.info("the worker has stopped")
 
-    async def _work(self, service: Service) -> None:
-        app = procrastinate.App(connector=connect_worker(self._config.database))
-        register_tasks(app, service)
+    async def _work(self, service: Service, queue: JobQueue) -> None:
+        app = procrastinate.App(connector=connect_worker(self._config.database.parameters()))
+        register_tasks(app, service, queue)
         async with app.open_async():
-            await asyncio.to_thread(JobQueue(app).reconcile)
+            await asyncio.to_thread(queue.reconcile)
             working = asyncio.create_task(
                 app.run_worker_async(
                     concurrency=1,

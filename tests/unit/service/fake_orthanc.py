@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An Orthanc in memory, with the faults that tests need; and a transparent "engine".
+
+A file is the text `patient|study|series|sop|text`, so that a test can read what it sends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+
+from orthanc_deid.anonymization import Deidentification
+from orthanc_deid.config import Server
+from orthanc_deid.errors import Quarantine
+from orthanc_deid.orthanc_client import OrthancClient
+from orthanc_deid.subject import Subject
+
+
+def file(patient: str, study: str, sop: str, text: str = "") -> bytes:
+    """One file of a patient."""
+    return f"{patient}|{study}|series|{sop}|{text}".encode()
+
+
+@dataclass
+class FakeOrthanc:
+    """Answers the requests of `OrthancClient`."""
+
+    name: str = "orthanc"
+    instances: dict[str, bytes] = field(default_factory=dict)
+    updates: dict[str, int] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    status: str = "Success"
+    stable: bool = True
+    down: bool = False
+    loses: bool = False
+    disk_room: int = 10**6
+    before: Callable[[str, str], None] = lambda _method, _path: None
+
+    def client(self) -> OrthancClient:
+        """A connection to this Orthanc."""
+        server = Server("https://fake", "service", Path("/none"), "secret")
+        return OrthancClient(self.name, server, httpx.MockTransport(self.answer))
+
+    def store(self, *files: bytes) -> None:
+        """Receive files, as from a scanner."""
+        for data in files:
+            patient, study, _, sop, _ = data.decode().split("|")
+            self.instances[f"i-{patient}-{study}-{sop}"] = data
+            key = f"s-{patient}-{study}"
+            self.updates[key] = self.updates.get(key, 0) + 1
+
+    def delete(self, study: str) -> None:
+        """Delete a study."""
+        del self.updates[study]
+        self.instances = {k: v for k, v in self.instances.items() if self._of(v) != study}
+
+    def texts(self) -> list[str]:
+        """What the files hold."""
+        return sorted(data.decode() for data in self.instances.values())
+
+    @staticmethod
+    def _of(data: bytes) -> str:
+        patient, study, *_ = data.decode().split("|")
+        return f"s-{patient}-{study}"
+
+    def _study(self, key: str) -> dict[str, Any]:
+        return {
+            "ID": key,
+            "IsStable": self.stable,
+            "LastUpdate": str(self.updates[key]),
+            "MainDicomTags": {"StudyInstanceUID": key.split("-")[2]},
+        }
+
+    def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911 - a case per route
+        """Answer one request."""
+        method, path = request.method, request.url.path
+        self.requests.append(f"{method} {path}")
+        self.before(method, path)
+        if self.down:
+            raise httpx.ConnectError("refused", request=request)
+        parts = path.strip("/").split("/")
+        match method, *parts:
+            case "GET", "changes":
+                return _json({})
+            case "GET", "studies":
+                since = int(request.url.params["since"])
+                return _json([self._study(key) for key in list(self.updates)[since : since + 2]])
+            case "POST", "tools", "lookup":
+                uid = request.content.decode()
+                found = [key for key in self.updates if key.split("-")[2] == uid]
+                return _json([{"Type": "Study", "ID": key} for key in found])
+            case "POST", "instances":
+                if self.status in {"Success", "AlreadyStored"} and not self.loses:
+                    self.store(request.content)
+                return _json({"Status": self.status})
+            case "POST", "disk", "studies", key, "write":
+                count = sum(self._of(data) == key for data in self.instances.values())
+                return _json({"instances": count, "present": min(count, self.disk_room)})
+            case "GET", "instances", key, "file" if key in self.instances:
+                return httpx.Response(200, content=self.instances[key])
+            case "GET", "studies", key if key in self.updates:
+                return _json(self._study(key))
+            case "GET", "studies", key, "instances" if key in self.updates:
+                return _json(
+                    [
+                        {"ID": i, "MainDicomTags": {"SOPInstanceUID": d.decode().split("|")[3]}}
+                        for i, d in self.instances.items()
+                        if self._of(d) == key
+                    ]
+                )
+        return httpx.Response(404)
+
+
+def _json(content: Any) -> httpx.Response:
+    return httpx.Response(200, content=json.dumps(content))
+
+
+class FakeEngine:
+    """Replaces the names in a file, and nothing else."""
+
+    profile = SimpleNamespace(digest="digest")
+
+    def map_uid(self, old: str) -> str:
+        """The new UID."""
+        return f"anon.{old}"
+
+    def deidentify(self, data: bytes, subject: Subject, identifiers: frozenset[str]) -> Any:
+        """The anonymized file."""
+        _, study, series, sop, text = data.decode().split("|")
+        if text == "bug":
+            raise KeyError("the value MRN-1")
+        if text == "burned-in":
+            raise Quarantine("pixels", "look at it")
+        for identifier in identifiers:
+            text = text.replace(identifier, "")
+        new = f"{subject.patient_id}|{self.map_uid(study)}|{series}|{self.map_uid(sop)}|{text}"
+        return SimpleNamespace(sop_instance_uid=self.map_uid(sop), data=new.encode())
+
+
+def read_identity(data: bytes) -> Any:
+    """What a file says of its patient."""
+    patient, study, _, _, text = data.decode().split("|")
+    if text == "truncated":
+        raise Quarantine("unreadable", "it is not whole; send it again")
+    return SimpleNamespace(
+        patient_id=patient,
+        issuer=text.removeprefix("issuer ") if text.startswith("issuer ") else "",
+        study_instance_uid=study,
+        deidentified=text == "deidentified",
+        identifiers=frozenset({patient, text.removeprefix("alias ")})
+        if text.startswith("alias ")
+        else frozenset({patient}),
+    )
+
+
+def find_leaks(data: bytes, identifiers: frozenset[str]) -> list[str]:
+    """Which identifiers stand in a file."""
+    return [identifier for identifier in identifiers if identifier.encode() in data]
+
+
+def fake_deidentification() -> Deidentification:
+    """The parts of the engine, faked."""
+    return Deidentification(FakeEngine(), read_identity, find_leaks)  # type: ignore[arg-type]

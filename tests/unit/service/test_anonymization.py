@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of one study through a worker, between Orthancs in memory and a real crosswalk."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from orthanc_deid import orthanc_client
+from orthanc_deid.admission import Admission
+from orthanc_deid.anonymization import StudyRunner
+from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.destinations import OrthancDestination, OrthancDiskDestination
+from orthanc_deid.logs import JsonFormatter
+from orthanc_deid.states import State
+from orthanc_deid.studies import Study
+
+from .fake_orthanc import FakeOrthanc, fake_deidentification, file
+
+
+class Site:
+    """A PHI, an Anon and a Disk Orthanc with a worker between them."""
+
+    def __init__(self, url: sa.URL, spool: Path) -> None:
+        self.phi, self.anon, self.disk = (FakeOrthanc(name) for name in ("phi", "anon", "disk"))
+        self.crosswalk = Crosswalk(url, base_name="DEMO")
+        self.spool = spool
+        self.stopping = False
+        self.queued: list[tuple[int, float]] = []
+        self.admission = Admission(self.crosswalk.studies, self, automatic=True)
+
+    def put(self, study_id: int, delay: float = 0) -> None:
+        self.queued.append((study_id, delay))
+
+    def admit(self) -> None:
+        for found in self.phi.client().studies():
+            self.admission.consider(found)
+
+    def run(self, study_id: int = 1) -> float | None:
+        runner = StudyRunner(
+            crosswalk=self.crosswalk,
+            source=self.phi.client(),
+            deidentification=fake_deidentification(),
+            destinations=[
+                OrthancDestination(self.anon.client()),
+                OrthancDiskDestination(self.disk.client()),
+            ],
+            spool_dir=self.spool,
+            stopping=lambda: self.stopping,
+        )
+        return runner.run(study_id, job=7)
+
+    def receive_and_run(self, *files: bytes) -> float | None:
+        self.phi.store(*files)
+        self.admit()
+        return self.run()
+
+    def study(self, study_id: int = 1) -> Study:
+        found = self.crosswalk.studies.get(study_id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def site(embedded: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(orthanc_client, "PAUSES", (0.0,))
+    return Site(embedded, tmp_path / "spool")
+
+
+TWO_FILES = file("MRN-1", "1.2", "1"), file("MRN-1", "1.2", "2", "seen MRN-1")
+TWO_ANONYMIZED = [
+    "DEMO_ID000001|anon.1.2|series|anon.1|",
+    "DEMO_ID000001|anon.1.2|series|anon.2|seen ",
+]
+
+
+def test_a_study_arrives_anonymized_at_every_destination(site: Site) -> None:
+    assert site.receive_and_run(*TWO_FILES) is None
+    assert site.anon.texts() == site.disk.texts() == TWO_ANONYMIZED
+    study = site.study()
+    assert (study.state, study.anonymous_study_uid, study.number) == ("delivered", "anon.1.2", 1)
+    assert [
+        (d.destination, d.state, d.instances) for d in site.crosswalk.studies.deliveries(1)
+    ] == [
+        ("anon", "delivered", 2),
+        ("disk", "delivered", 2),
+    ]
+
+
+def test_nothing_stays_in_the_spool(site: Site) -> None:
+    site.receive_and_run(*TWO_FILES)
+    assert list(site.spool.iterdir()) == []
+
+
+def test_a_delivered_study_is_not_done_twice(site: Site) -> None:
+    site.receive_and_run(*TWO_FILES)
+    site.queued.clear()
+    site.admit()
+    assert site.queued == []
+    site.anon.requests.clear()
+    assert site.run() is None
+    assert site.anon.requests == []
+
+
+def test_late_instances_are_delivered_too(site: Site) -> None:
+    site.receive_and_run(TWO_FILES[0])
+    assert site.receive_and_run(TWO_FILES[1]) is None
+    assert site.anon.texts() == site.disk.texts() == TWO_ANONYMIZED
+    assert site.study().source_instances == 2
+
+
+def test_what_is_there_already_is_not_sent_again(site: Site) -> None:
+    site.receive_and_run(TWO_FILES[0])
+    site.receive_and_run(TWO_FILES[1])
+    assert site.anon.requests.count("POST /instances") == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ([file(" ", "1.2", "1")], "no-patient-id"),
+        ([*TWO_FILES, file("MRN-1", "1.2", "3", "truncated")], "unreadable"),
+        ([*TWO_FILES, file("MRN-1", "1.2", "3", "burned-in")], "pixels"),
+        ([*TWO_FILES, file("MRN-1", "1.2", "3", "bug")], "internal-error"),
+        ([*TWO_FILES, file("MRN-1", "1.2", "3", "deidentified")], "already-deidentified"),
+        ([file("MRN-1", "1.2", "1", "issuer A"), file("MRN-1", "1.2", "2", "issuer B")], "mixed"),
+        # One instance tells an alias that another one shows.
+        ([*TWO_FILES, file("MRN-1", "1.2", "3", "alias seen")], "leak"),
+    ],
+)
+def test_one_bad_instance_keeps_the_whole_study_back(
+    site: Site, files: list[bytes], code: str
+) -> None:
+    assert site.receive_and_run(*files) is None
+    study = site.study()
+    assert study.state is State.QUARANTINED
+    assert study.reason is not None
+    assert study.reason.startswith(code)
+    assert "MRN-1" not in study.reason
+    assert site.anon.instances == site.disk.instances == {}
+    assert len(site.phi.instances) == len(files)
+    assert list(site.spool.iterdir()) == []
+
+
+def test_a_quarantined_study_waits_until_its_content_changes(site: Site) -> None:
+    site.receive_and_run(file("MRN-1", "1.2", "1", "burned-in"))
+    site.queued.clear()
+    site.admit()
+    assert site.queued == []
+    site.phi.store(file("MRN-1", "1.2", "1"))
+    site.admit()
+    assert site.queued == [(1, 0)]
+    assert site.run() is None
+    assert site.study().state is State.DELIVERED
+
+
+def test_the_same_study_uid_of_two_patients_is_not_merged(site: Site) -> None:
+    site.phi.store(file("MRN-1", "1.2", "1"), file("MRN-2", "1.2", "2"))
+    site.admit()
+    assert site.run(1) is None
+    assert site.run(2) is None
+    assert site.study(1).state is State.DELIVERED
+    assert site.study(2).state is State.QUARANTINED
+    assert len(site.anon.instances) == 1
+
+
+def test_a_destination_that_is_down_does_not_keep_the_study_from_the_others(site: Site) -> None:
+    site.disk.down = True
+    pause = site.receive_and_run(*TWO_FILES)
+    assert pause == 5
+    assert site.study().state is State.QUEUED
+    assert site.anon.texts() == TWO_ANONYMIZED
+    anon, disk = site.crosswalk.studies.deliveries(1)
+    assert (anon.state, disk.state) == ("delivered", "pending")
+    assert disk.last_error == "disk cannot be reached: ConnectError"
+
+
+def test_while_all_pending_destinations_are_down_the_work_is_not_done_again(site: Site) -> None:
+    site.disk.down = True
+    site.receive_and_run(*TWO_FILES)
+    site.phi.requests.clear()
+    assert site.run() == 10
+    assert site.phi.requests == []
+
+
+def test_attempts_go_on_for_ever_at_most_five_minutes_apart(site: Site) -> None:
+    site.disk.down = True
+    pauses = [site.receive_and_run(*TWO_FILES)] + [site.run() for _ in range(12)]
+    assert pauses[:4] == [5, 10, 20, 40]
+    assert pauses[-1] == 300
+    site.disk.down = False
+    assert site.run() is None
+    assert site.study().state is State.DELIVERED
+    assert site.study().attempts == 0
+    assert site.anon.requests.count("POST /instances") == 2
+
+
+def test_an_instance_that_the_target_dropped_is_not_delivered(site: Site) -> None:
+    site.anon.status = "FilteredOut"
+    assert site.receive_and_run(*TWO_FILES) is None
+    study = site.study()
+    assert study.state is State.QUARANTINED
+    assert study.reason is not None
+    assert "FilteredOut" in study.reason
+    assert site.disk.texts() == TWO_ANONYMIZED
+
+
+def test_what_the_target_accepted_but_does_not_hold_is_sent_again(site: Site) -> None:
+    site.anon.loses = True
+    assert site.receive_and_run(*TWO_FILES) == 5
+    assert site.study().state is State.QUEUED
+    site.anon.loses = False
+    assert site.run() is None
+    assert site.anon.texts() == TWO_ANONYMIZED
+
+
+def test_a_tree_that_is_not_whole_is_not_delivered(site: Site) -> None:
+    site.disk.disk_room = 1
+    assert site.receive_and_run(*TWO_FILES) == 5
+    (_, disk) = site.crosswalk.studies.deliveries(1)
+    assert disk.last_error == "disk has written 1 of 2 instances into its tree"
+    site.disk.disk_room = 10
+    assert site.run() is None
+
+
+def test_a_study_that_is_still_being_received_is_looked_at_later(site: Site) -> None:
+    site.phi.store(*TWO_FILES)
+    site.admit()
+    site.phi.stable = False
+    assert site.run() == 15
+    assert site.anon.instances == {}
+
+
+def test_a_study_that_changes_under_way_is_done_again_and_whole(site: Site) -> None:
+    def add_one(_method: str, path: str) -> None:
+        if path.endswith("1/file") and len(site.phi.instances) == 1:
+            site.phi.store(TWO_FILES[1])
+
+    site.phi.before = add_one
+    assert site.receive_and_run(TWO_FILES[0]) == 15
+    assert site.anon.instances == {}
+    assert site.run() is None
+    assert site.anon.texts() == TWO_ANONYMIZED
+
+
+def test_a_study_deleted_under_way_ends_its_job_with_an_event(site: Site) -> None:
+    def delete(_method: str, path: str) -> None:
+        if path.endswith("/file") and site.phi.updates:
+            site.phi.delete("s-MRN-1-1.2")
+
+    site.phi.before = delete
+    assert site.receive_and_run(*TWO_FILES) is None
+    assert site.study().state is State.RECEIVED
+    assert site.crosswalk.studies.events(1)[-1].detail == "deleted before it was done"
+    assert site.anon.instances == {}
+
+
+def test_a_worker_that_stops_gives_the_study_back(site: Site) -> None:
+    site.stopping = True
+    assert site.receive_and_run(*TWO_FILES) == 0
+    assert site.study().state is State.QUEUED
+    site.stopping = False
+    assert site.run() is None
+    assert site.anon.texts() == TWO_ANONYMIZED
+
+
+def test_a_study_of_a_dead_worker_is_taken_up(site: Site) -> None:
+    site.phi.store(*TWO_FILES)
+    site.admit()
+    site.crosswalk.studies.move(1, State.WORKING)
+    (site.spool / "study-1").mkdir(parents=True)
+    (site.spool / "study-1" / "left.dcm").write_bytes(b"left")
+    assert site.run() is None
+    assert site.anon.texts() == TWO_ANONYMIZED
+
+
+def test_an_anonymized_study_that_comes_back_is_left_alone(site: Site) -> None:
+    site.receive_and_run(*TWO_FILES)
+    site.queued.clear()
+    site.phi.store(*site.anon.instances.values())
+    site.admit()
+    assert site.queued == []
+
+
+def test_the_log_names_no_identity(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="orthanc_deid")
+    site.receive_and_run(*TWO_FILES, file("MRN-1", "1.2", "3", "bug"))
+    lines = [JsonFormatter().format(record) for record in caplog.records]
+    assert any("KeyError at fake_orthanc.py" in line for line in lines)
+    assert any('"anonymous_study_uid": "anon.1.2"' in line for line in lines)
+    for line in lines:
+        for identity in ("MRN-1", '"1.2"', "s-MRN"):
+            assert identity not in line
+
+
+def test_without_automatic_a_study_only_becomes_stable(site: Site) -> None:
+    by_hand = Admission(site.crosswalk.studies, site, automatic=False)
+    site.phi.store(*TWO_FILES)
+    for found in site.phi.client().studies():
+        by_hand.consider(found)
+    assert site.queued == []
+    assert site.study().state is State.STABLE
+
+
+def test_all_studies_are_seen_however_many_pages_they_fill(site: Site) -> None:
+    for number in range(7):
+        site.phi.store(file("MRN-1", f"1.{number}", "1"))
+    site.admit()
+    assert [study for study, _ in site.queued] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_whole_way_asks_nothing_identified_of_a_destination(site: Site) -> None:
+    seen: list[Any] = []
+    site.anon.before = lambda method, path: seen.append((method, path))
+    site.receive_and_run(*TWO_FILES)
+    assert seen
+    assert "MRN-1" not in str(seen)
