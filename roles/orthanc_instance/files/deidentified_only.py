@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 PATIENT_IDENTITY_REMOVED = 0x00120062
 
-# PS3.7 section 9.1.1.1.9, "Refused: Not Authorized". A sender shows it as a failure, and it is not
-# one of the "out of resources" that many senders answer by sending again for ever.
-NOT_AUTHORIZED = 0x0124
+# PS3.4 section B.2.3: Cxxx is a failure that every sender knows, unlike 0124 "not authorized",
+# which dcmtk's storescu takes for no failure; and unlike A7xx it does not ask to be tried again.
+REFUSED = 0xC124
 
 _IMPLICIT = "1.2.840.10008.1.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -224,8 +224,8 @@ def incoming_c_store(orthanc: Any) -> Callable[[Any], int]:
                 return 0
             orthanc.LogWarning("Refused an instance over C-STORE: (0012,0062) is not YES")
         except BaseException:
-            return NOT_AUTHORIZED
-        return NOT_AUTHORIZED
+            return REFUSED
+        return REFUSED
 
     return decide
 
