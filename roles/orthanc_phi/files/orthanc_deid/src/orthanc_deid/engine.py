@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: DICOM bytes, a profile and a subject in; de-identified bytes and a record out."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from orthanc_deid import __version__, uids
+from orthanc_deid.attribute_types import types_of_sop_class
+from orthanc_deid.elements import Syntax, Walker
+from orthanc_deid.identity import (
+    SERIES,
+    SOP_INSTANCE,
+    STUDY,
+    check_identity,
+    top_values,
+)
+from orthanc_deid.keys import Keys
+from orthanc_deid.part10 import close_dataset, file_head, open_instance
+from orthanc_deid.plan import SOP_CLASS, make_tables
+from orthanc_deid.profile import Profile
+from orthanc_deid.report import Record
+from orthanc_deid.subject import Subject
+from orthanc_deid.treatment import Context, Treatment
+
+UID_CACHE: Final = 65536
+_NUMBER_DIGITS: Final = 15  # fits SH (16 characters)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A de-identified instance.
+
+    Attributes:
+        data: the DICOM file.
+        record: what was done.
+        sop_instance_uid, series_instance_uid, study_instance_uid: the new UIDs.
+    """
+
+    data: bytes
+    record: Record
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+
+
+class Engine:
+    """De-identifies instances by one profile, with the keys of one project.
+
+    It holds no state but caches and may be used by several threads.
+    """
+
+    def __init__(self, profile: Profile, keys: Keys) -> None:
+        self.profile = profile
+        self._keys = keys
+        self._tables = make_tables(profile.rule, look=True)
+        self._scrub_tables = make_tables(profile.scrub_rule, look=True)
+        self._map_uid = lru_cache(UID_CACHE)(lambda uid: uids.map_uid(keys.uid, uid))
+
+    def map_uid(self, old: str) -> str:
+        """Return the new UID of a UID, the same in every instance of the project."""
+        return self._map_uid(old)
+
+    def number_for(self, kind: str, study_instance_uid: str) -> str:
+        """Return a new number for a study: 15 digits that tell nothing of the old one.
+
+        Args:
+            kind: what it numbers, such as `accession`.
+            study_instance_uid: the study's new UID.
+        """
+        message = f"{kind}:{study_instance_uid}".encode()
+        digest = hmac.digest(self._keys.number, message, "sha256")
+        return f"{int.from_bytes(digest[:8]) % 10**_NUMBER_DIGITS:0{_NUMBER_DIGITS}d}"
+
+    def deidentify(
+        self, data: bytes, subject: Subject, identifiers: frozenset[str] = frozenset()
+    ) -> Output:
+        """De-identify one instance.
+
+        Args:
+            data: a DICOM file.
+            subject: the patient's new identity.
+            identifiers: terms that must not be found in the output, besides those that the
+                instance itself tells; see `leaks`.
+
+        Raises:
+            Quarantine: a person must look at it; nothing of it may leave.
+        """
+        instance = open_instance(data)
+        walker = Walker(instance.data, self._tables)
+        end = len(instance.data)
+        elements = walker.walk(instance.start, end, instance.syntax)
+        old = top_values(instance.data, elements)
+        check_identity(old)
+        study = self._map_uid(old[STUDY])
+        record = Record(self.profile.name, self.profile.digest, self._codes())
+        context = Context(
+            profile=self.profile,
+            subject=subject,
+            map_uid=self._map_uid,
+            scrub_tables=self._scrub_tables,
+            types=types_of_sop_class(old[SOP_CLASS]),
+            record=record,
+            own=self._own_elements(instance.syntax, subject, study),
+        )
+        treatment = Treatment(context, instance.data, walker)
+        dataset = treatment.data_set(elements, instance.start, end, instance.syntax)
+        treatment.check_leaks(identifiers)
+        sop_instance = self._map_uid(old[SOP_INSTANCE])
+        head = file_head(old[SOP_CLASS], sop_instance, instance.transfer_syntax)
+        return Output(
+            data=b"".join([head, *close_dataset(instance.transfer_syntax, dataset)]),
+            record=record,
+            sop_instance_uid=sop_instance,
+            series_instance_uid=self._map_uid(old[SERIES]),
+            study_instance_uid=study,
+        )
+
+    def _codes(self) -> tuple[str, ...]:
+        return tuple(code for code, _ in self.profile.codes)
+
+    def _own_elements(self, syntax: Syntax, subject: Subject, study: str) -> Mapping[int, bytes]:
+        """Encode what the engine writes itself, in the order of tags."""
+        method = f"orthanc_deid {__version__}, profile {self.profile.name}"
+        values = {
+            0x00080050: ("SH", self.number_for("accession", study)),
+            0x00100010: ("PN", subject.patient_name),
+            0x00100020: ("LO", subject.patient_id),
+            0x00120062: ("CS", "YES"),
+            0x00120063: ("LO", method),
+            0x00200010: ("SH", self.number_for("study", study)),
+            0x00280303: ("CS", self.profile.temporal_information),
+        }
+        own = {tag: syntax.element(tag, vr, value.encode()) for tag, (vr, value) in values.items()}
+        items = b"".join(_code_item(syntax, *code) for code in self.profile.codes)
+        own[0x00120064] = syntax.element(0x00120064, "SQ", items)
+        return dict(sorted(own.items()))
+
+
+def _code_item(syntax: Syntax, code: str, meaning: str) -> bytes:
+    content = b"".join(
+        (
+            syntax.element(0x00080100, "SH", code.encode()),
+            syntax.element(0x00080102, "SH", b"DCM"),
+            syntax.element(0x00080104, "LO", meaning.encode()),
+        )
+    )
+    return syntax.tag_bytes(0xFFFEE000) + syntax.u32.pack(len(content)) + content

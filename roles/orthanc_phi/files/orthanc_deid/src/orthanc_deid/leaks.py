@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last check: what identifies the patient must not be found in the output.
+
+An identifier becomes a **term**: its words and numbers in normal form (lower case, no accents,
+no punctuation), with one space between them. A value holds a term if its own words and numbers
+hold them in that order and side by side; a term of several words, or with digits, is also found
+when it is written without anything between ("DoeJohn", "1234-5678").
+
+So that a name such as "Philips", "Head" or "MR" does not hold back every study:
+
+- a part of a name counts by itself if it has three letters or more (two in a script without
+  spaces, such as Chinese) and is not a word that DICOM itself uses (`tables/vocabulary.txt`);
+- whatever its parts are, the family name beside the given name counts, in either order;
+- a number or code counts from four characters on, five if it is all digits.
+
+Searched are values that hold text, and short values of bytes. Not searched are UIDs, dates,
+times and numbers, where the digits of an identifier turn up by chance and which are replaced or
+have no room for one, and long binary values such as pixel data for the same reason.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Final
+
+from orthanc_deid import text_encoding
+from orthanc_deid.elements import BINARY_VRS, Element, Syntax, Walker
+from orthanc_deid.part10 import open_instance
+from orthanc_deid.plan import CHARSET, EntryTable, make_tables
+from orthanc_deid.profile import OWN_ATTRIBUTES
+from orthanc_deid.text_tokens import is_unspaced, tokens_of
+
+MIN_NAME: Final = 3
+MIN_UNSPACED_NAME: Final = 2
+MIN_CODE: Final = 4
+MIN_NUMBER: Final = 5
+MAX_SEARCHED_BINARY: Final = 4096  # bytes
+
+# The attributes besides persons' names whose values identify a patient.
+IDENTIFYING: Final = frozenset(
+    {
+        0x00080050,  # Accession Number
+        0x00080092,  # Referring Physician's Address
+        0x00080094,  # Referring Physician's Telephone Numbers
+        0x00100020,  # Patient ID
+        0x00100030,  # Patient's Birth Date
+        0x00101000,  # Other Patient IDs
+        0x00101040,  # Patient's Address
+        0x00101050,  # Insurance Plan Identification
+        0x00101090,  # Medical Record Locator
+        0x00102154,  # Patient's Telephone Numbers
+        0x00102155,  # Patient's Telecom Information
+        0x00380010,  # Admission ID
+        0x00401102,  # Person's Address
+        0x00401103,  # Person's Telephone Numbers
+        0x00401104,  # Person's Telecom Information
+        0x00402016,  # Placer Order Number / Imaging Service Request
+        0x00402017,  # Filler Order Number / Imaging Service Request
+    }
+)
+_RUN: Final = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Return the words that DICOM and its users use for other things than people."""
+    lines = (files("orthanc_deid") / "tables" / "vocabulary.txt").read_text("utf-8").splitlines()
+    words = (line.split() for line in lines if line and line[0] not in "#[")
+    return frozenset(word for line in words for word in line)
+
+
+@lru_cache(maxsize=16384)
+def normal_form(text: str) -> str:
+    """Return the words and numbers of a text in normal form, with one space between them."""
+    return " ".join(token.norm for token in tokens_of(text) if token.norm)
+
+
+@lru_cache(maxsize=4096)
+def terms_of(tag: int, vr: str, value: bytes, charset: bytes) -> frozenset[str]:
+    """Return the terms of an attribute's value; none if it identifies nobody."""
+    if vr == "PN":
+        names = text_encoding.decode(value, charset, is_name=True)
+        return frozenset(
+            term for name in re.split(r"[\\=]", names) for term in _terms_of_name(name.strip(" \0"))
+        )
+    if tag not in IDENTIFYING:
+        return frozenset()
+    text = text_encoding.decode(value, charset).strip(" \0")
+    if vr == "DA":
+        return frozenset(_terms_of_date(text))
+    terms = {normal_form(part) for part in text.split("\\")}
+    return frozenset(term for term in terms if _tells(term))
+
+
+def _tells(term: str) -> bool:
+    squeezed = term.replace(" ", "")
+    if all(word in vocabulary() for word in term.split()):
+        return False
+    return len(squeezed) >= (MIN_NUMBER if squeezed.isdigit() else MIN_CODE)
+
+
+def _terms_of_name(name: str) -> Iterable[str]:
+    components = [normal_form(component) for component in name.split("^")]
+    for component in components[:3]:  # family, given, middle; prefix and suffix tell nobody
+        for word in component.split():
+            shortest = MIN_UNSPACED_NAME if is_unspaced(word) else MIN_NAME
+            if len(word) >= shortest and word not in vocabulary() and not word.isdigit():
+                yield word
+    family, given = ([*components, "", ""])[:2]
+    if family and given:
+        yield f"{family} {given}"
+        yield f"{given} {family}"
+    elif " " in family and not all(word in vocabulary() for word in family.split()):
+        yield family
+
+
+def _terms_of_date(date: str) -> Iterable[str]:
+    if len(date) == 8 and date.isdigit() and date[4:] != "0000" and date[:4] > "1800":
+        year, month, day = date[:4], date[4:6], date[6:]
+        yield date
+        yield f"{year} {month} {day}"
+        yield f"{day} {month} {year}"
+        yield f"{month} {day} {year}"
+
+
+@lru_cache(maxsize=64)
+def _squeezed(terms: frozenset[str]) -> tuple[str, ...]:
+    """Return the terms that are also looked for with nothing between their words."""
+    squeezed = {term.replace(" ", "") for term in terms if " " in term or not term.isalpha()}
+    return tuple(term for term in squeezed if len(term) > MIN_NUMBER)
+
+
+@lru_cache(maxsize=65536)
+def holds_term(vr: str, value: bytes, charset: bytes, terms: frozenset[str]) -> bool:
+    """Tell whether a value holds one of the terms."""
+    if vr in text_encoding.TEXT_VRS:
+        texts: Iterable[str] = [text_encoding.decode(value, charset, is_name=vr == "PN")]
+    else:
+        texts = [run.decode("latin-1") for run in _RUN.findall(value)]
+    return any(_text_holds(normal_form(text), terms) for text in texts)
+
+
+def _text_holds(normal: str, terms: frozenset[str]) -> bool:
+    words = normal.split()
+    if not words:
+        return False
+    if not terms.isdisjoint(words):
+        return True
+    spaced = f" {normal} "
+    if any(" " in term and f" {term} " in spaced for term in terms):
+        return True
+    squeezed = "".join(words)
+    return any(term in squeezed for term in _squeezed(terms))
+
+
+def find_leaks(data: bytes, identifiers: frozenset[str]) -> list[str]:
+    """Look for identifiers in a de-identified instance.
+
+    What the engine wrote itself at the top level, such as the new Patient ID, is not searched.
+
+    Args:
+        data: a DICOM file.
+        identifiers: terms, as `Identity.identifiers` holds them.
+
+    Returns:
+        The path (`0040,0275/0040,0007`) of each attribute that holds one.
+
+    Raises:
+        Quarantine: (code `unreadable`) the file cannot be read.
+    """
+    instance = open_instance(data)
+    elements = Walker(instance.data, _tables()).walk(
+        instance.start, len(instance.data), instance.syntax
+    )
+    searched = [element for element in elements if element.entry.tag not in OWN_ATTRIBUTES]
+    return list(_leaks(instance.data, searched, identifiers, text_encoding.DEFAULT, ""))
+
+
+@cache
+def _tables() -> dict[Syntax, EntryTable]:
+    return make_tables(lambda _tag, _vr: None, look=True)
+
+
+def _leaks(
+    data: bytes, elements: Iterable[Element], terms: frozenset[str], charset: bytes, path: str
+) -> Iterator[str]:
+    for element in elements:
+        tag, vr = element.entry.tag, element.entry.vr
+        here = path + tag_label(tag)
+        if element.items is not None:
+            for item in element.items:
+                yield from _leaks(data, item.elements, terms, charset, f"{here}/")
+        elif tag == CHARSET:
+            charset = data[element.value : element.stop]
+        elif is_searched(vr, element.stop - element.value) and holds_term(
+            vr, data[element.value : element.stop], charset, terms
+        ):
+            yield here
+
+
+def is_searched(vr: str, size: int) -> bool:
+    """Tell whether a value of this VR and number of bytes is searched."""
+    if vr in BINARY_VRS:
+        return 0 < size <= MAX_SEARCHED_BINARY
+    return size > 0 and vr in text_encoding.TEXT_VRS
+
+
+@lru_cache(maxsize=65536)
+def tag_label(tag: int) -> str:
+    """Write a tag as it stands in a path."""
+    return f"{tag >> 16:04X},{tag & 0xFFFF:04X}"

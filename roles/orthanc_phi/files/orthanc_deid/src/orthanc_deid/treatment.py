@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The treatment of one instance: each noted element by its rule, the bytes between as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Final
+
+from orthanc_deid.actions import Action, Rule, choose
+from orthanc_deid.attribute_types import TypeTree
+from orthanc_deid.dates import MalformedDateError, shift_value
+from orthanc_deid.dictionary import keyword_of
+from orthanc_deid.dummies import dummy_code_item, dummy_value
+from orthanc_deid.elements import Element, Item, Syntax, Table, Walker, format_tag
+from orthanc_deid.errors import Quarantine
+from orthanc_deid.leaks import holds_term, is_searched, tag_label, terms_of
+from orthanc_deid.plan import CHARSET, LOOK
+from orthanc_deid.profile import CODE_SEQUENCES, Profile
+from orthanc_deid.report import Change, Record
+from orthanc_deid.subject import Subject
+from orthanc_deid.text_encoding import DEFAULT
+
+_SCHEME: Final = 0x00080102  # Coding Scheme Designator
+_CODE: Final = frozenset({0x00080100, _SCHEME, 0x00080103, 0x00080104, 0x00080119, 0x00080120})
+# Codes of these schemes mean the same to everyone and stay where a sequence is made anonymous
+# in its own shape. Local codes may hold anything.
+_PUBLIC_SCHEMES: Final = frozenset({b"DCM", b"SCT", b"SRT", b"SNM3", b"LN", b"UCUM", b"FMA"})
+_NO_TYPES: Final = TypeTree()
+
+Chunks = list[bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is the same for every element of an instance.
+
+    Attributes:
+        map_uid: gives the new UID of a UID.
+        scrub_tables: the entries for sequences that are made anonymous in their own shape.
+        types: the Types in the IOD of the instance, or None if that is not known.
+        record: where what is done is noted.
+        own: encoded elements, in order of their tags, that stand at the top level whatever the
+            input says there.
+    """
+
+    profile: Profile
+    subject: Subject
+    map_uid: Callable[[str], str]
+    scrub_tables: Mapping[Syntax, Table]
+    types: TypeTree | None
+    record: Record
+    own: Mapping[int, bytes]
+
+
+@dataclass(slots=True)
+class _Scope:
+    """Where in the instance an element stands."""
+
+    syntax: Syntax
+    types: TypeTree
+    charset: bytes = DEFAULT
+    path: str = ""
+    public_code: bool = False
+
+
+@dataclass(slots=True)
+class _Kept:
+    path: str
+    vr: str
+    value: bytes
+    charset: bytes
+
+
+@lru_cache(maxsize=1024)
+def _union(sets: frozenset[frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*sets)
+
+
+@dataclass(slots=True)
+class Treatment:
+    """Treats the elements of one instance.
+
+    Args:
+        context: what is the same for all of them.
+        data: the bytes that hold the data set.
+        walker: what found the elements.
+    """
+
+    context: Context
+    data: bytes
+    walker: Walker
+    _view: memoryview = field(init=False)
+    _terms: set[frozenset[str]] = field(init=False, default_factory=set)
+    _kept: list[_Kept] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._view = memoryview(self.data)
+
+    def data_set(self, elements: list[Element], start: int, end: int, syntax: Syntax) -> Chunks:
+        """Return the new data set, with the engine's own elements in their places."""
+        scope = _Scope(syntax, self.context.types or _NO_TYPES)
+        own = iter(self.context.own.items())
+        pending = next(own, None)
+        chunks: Chunks = []
+        for element in elements:
+            while pending is not None and pending[0] <= element.entry.tag:
+                place = self.walker.first_after(pending[0], start, element.start, syntax)
+                chunks += (self._view[start:place], pending[1])
+                start = place
+                pending = next(own, None)
+            if element.entry.tag in self.context.own:
+                self._gather(element, scope.charset)
+                treated: Chunks | None = []
+            else:
+                treated = self._treat(element, scope)
+            if treated is not None:
+                chunks.append(self._view[start : element.start])
+                chunks += treated
+                start = element.end
+        while pending is not None:
+            place = self.walker.first_after(pending[0], start, end, syntax)
+            chunks += (self._view[start:place], pending[1])
+            start = place
+            pending = next(own, None)
+        chunks.append(self._view[start:end])
+        return chunks
+
+    def _content(self, item: Item, scope: _Scope) -> Chunks | None:
+        """Return the new content of an item, or None if it stays as it is."""
+        chunks: Chunks = []
+        start = item.value
+        for element in item.elements:
+            treated = self._treat(element, scope)
+            if treated is not None:
+                chunks.append(self._view[start : element.start])
+                chunks += treated
+                start = element.end
+        if not chunks:
+            return None
+        chunks.append(self._view[start : item.stop])
+        return chunks
+
+    def _treat(self, element: Element, scope: _Scope) -> Chunks | None:
+        """Return what stands for an element, nothing if it goes, or None if it stays."""
+        entry = element.entry
+        rule = entry.rule
+        if rule is LOOK:
+            self._look(element, scope)
+            return None
+        if not isinstance(rule, Rule):
+            return self._items(element, element.items, scope)
+        kind = scope.types.types.get(entry.tag)
+        action = choose(rule.code, kind, iod_known=self.context.types is not None)
+        if action is Action.KEEP or (scope.public_code and entry.tag in _CODE):
+            return self._keep(element, scope)
+        if action is Action.SHIFT or action is Action.REMAP:
+            return self._transform(element, action, rule, scope)
+        return self._take(element, action, rule, scope)
+
+    def _keep(self, element: Element, scope: _Scope) -> Chunks | None:
+        if element.items is not None:
+            return self._items(element, element.items, scope)
+        self._look(element, scope)
+        return None
+
+    def _look(self, element: Element, scope: _Scope) -> None:
+        """Remember a value that stays, for the leak check."""
+        tag, vr = element.entry.tag, element.entry.vr
+        if not is_searched(vr, element.stop - element.value):
+            return
+        value = self.data[element.value : element.stop]
+        if tag == CHARSET:
+            scope.charset = value
+        else:
+            self._kept.append(_Kept(scope.path + tag_label(tag), vr, value, scope.charset))
+
+    def _transform(
+        self, element: Element, action: Action, rule: Rule, scope: _Scope
+    ) -> Chunks | None:
+        """Shift dates or remap UIDs."""
+        if element.entry.sequence:
+            return self._items(element, element.items, scope)
+        value = self.data[element.value : element.stop]
+        try:
+            new = self._map(value) if action is Action.REMAP else self._shift(element, value)
+        except MalformedDateError:
+            path = scope.path + tag_label(element.entry.tag)
+            self.context.record.problems[path, "not a date or time by the standard"] += 1
+            kind = scope.types.types.get(element.entry.tag)
+            fallback = choose("X/Z/D", kind, iod_known=True)
+            return self._take(element, fallback, rule, scope)
+        if new == value.rstrip(b" \0"):
+            return None
+        self._note(element, action, rule, scope)
+        return self._encode(element, new, scope)
+
+    def _shift(self, element: Element, value: bytes) -> bytes:
+        return shift_value(element.entry.vr, value, self.context.subject.date_offset)
+
+    def _map(self, value: bytes) -> bytes:
+        old = value.decode("latin-1").split("\\")
+        stripped = (uid.strip(" \0") for uid in old)
+        return "\\".join(self.context.map_uid(uid) if uid else "" for uid in stripped).encode()
+
+    def _take(self, element: Element, action: Action, rule: Rule, scope: _Scope) -> Chunks | None:
+        """Take the value away: with the attribute, or leaving it empty or with a dummy."""
+        tag, vr = element.entry.tag, element.entry.vr
+        if action is Action.REPLACE and vr == "UI":
+            return self._transform(element, Action.REMAP, rule, scope)
+        self._gather(element, scope.charset)
+        self._note(element, action, rule, scope)
+        if action is Action.REMOVE:
+            return []
+        if action is Action.EMPTY:
+            return self._encode(element, b"", scope)
+        if tag in CODE_SEQUENCES:
+            return self._encode(element, dummy_code_item(element.syntax), scope)
+        if vr == "SQ":
+            walker = Walker(self.data, self.context.scrub_tables)
+            return self._items(element, walker.items_of(element), scope)
+        return self._encode(element, dummy_value(tag, vr), scope)
+
+    def _gather(self, element: Element, charset: bytes) -> None:
+        """Take note of the identifiers in a value that goes."""
+        entry = element.entry
+        if element.items is not None:
+            for item in element.items:
+                for inner in item.elements:
+                    self._gather(inner, charset)
+            return
+        value = self.data[element.value : element.stop]
+        terms = terms_of(entry.tag, entry.vr, value, charset)
+        if terms:
+            self._terms.add(terms)
+
+    def _items(
+        self, element: Element, items: Iterable[Item] | None, scope: _Scope
+    ) -> Chunks | None:
+        """Treat the items of a sequence, and give the sequence its new lengths."""
+        if items is None:
+            return None
+        tag = element.entry.tag
+        inner = replace(
+            scope,
+            syntax=element.syntax,
+            types=scope.types.items.get(tag, _NO_TYPES),
+            path=f"{scope.path}{tag_label(tag)}/",
+        )
+        chunks: Chunks = []
+        start = element.value
+        changed = False
+        for item in items:
+            inner.charset = scope.charset
+            inner.public_code = self._is_public_code(item)
+            content = self._content(item, inner)
+            if content is not None:
+                changed = True
+                chunks.append(self._view[start : item.start])
+                chunks += self._with_length(item.start, item.value, content, element.syntax)
+                start = item.stop
+        if not changed:
+            return None
+        chunks.append(self._view[start : element.stop])
+        new = self._with_length(element.start, element.value, chunks, scope.syntax)
+        new.append(self._view[element.stop : element.end])
+        return new
+
+    def _is_public_code(self, item: Item) -> bool:
+        return any(
+            element.entry.tag == _SCHEME
+            and self.data[element.value : element.stop].strip() in _PUBLIC_SCHEMES
+            for element in item.elements
+        )
+
+    def _with_length(self, start: int, value: int, content: Chunks, syntax: Syntax) -> Chunks:
+        """Put a header before its changed content; an undefined length stays undefined."""
+        head = self.data[start:value]
+        if head[-4:] != b"\xff\xff\xff\xff":
+            head = head[:-4] + syntax.u32.pack(sum(map(len, content)))
+        return [head, *content]
+
+    def _encode(self, element: Element, value: bytes, scope: _Scope) -> Chunks:
+        return [scope.syntax.element(element.entry.tag, element.entry.written_vr, value)]
+
+    def _note(self, element: Element, action: Action, rule: Rule, scope: _Scope) -> None:
+        path = scope.path + tag_label(element.entry.tag)
+        self.context.record.changes[Change(path, str(action), rule.source)] += 1
+
+    def check_leaks(self, identifiers: frozenset[str]) -> None:
+        """Look for identifiers in everything that was kept.
+
+        Raises:
+            Quarantine: (code `leak`) one was found.
+        """
+        terms = _union(frozenset({*self._terms, identifiers}))
+        if not terms:
+            return
+        for kept in self._kept:
+            if holds_term(kept.vr, kept.value, kept.charset, terms):
+                raise Quarantine("leak", describe_leak(kept.path))
+
+
+def describe_leak(path: str) -> str:
+    """Say what to do about an identifier that was found, without saying what it is."""
+    tag = int(path.rpartition("/")[2].replace(",", ""), 16)
+    where = path.replace("/", " > ")
+    return (
+        f"{where} {keyword_of(tag) or format_tag(tag)} holds an identifier of the patient or of a "
+        "person named in the study; correct it at the source, or have the profile remove or empty "
+        "that attribute"
+    )
