@@ -55,10 +55,10 @@ def postgres() -> Iterator[sa.URL]:
     binaries, user, port = _binaries(), _server_user(), _free_port()
     home = Path(tempfile.mkdtemp(prefix="orthanc-deid-pg-"))
     os.chown(home, user.pw_uid, user.pw_gid)
-    account = {"user": user.pw_uid, "group": user.pw_gid} if os.geteuid() == 0 else {}
+    account = user.pw_uid if os.geteuid() == 0 else None
 
     def run(*command: str) -> None:
-        subprocess.run(command, check=True, cwd=home, stdout=subprocess.DEVNULL, **account)
+        subprocess.run(command, check=True, cwd=home, stdout=subprocess.DEVNULL, user=account)
 
     try:
         run(f"{binaries}/initdb", "-D", "data", "-U", "owner", "-A", "trust", "--no-sync")

@@ -19,6 +19,7 @@ from orthanc_deid.anonymization import Deidentification
 from orthanc_deid.config import Server
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.orthanc_client import OrthancClient
+from orthanc_deid.report import Record
 from orthanc_deid.subject import Subject
 
 
@@ -124,8 +125,6 @@ def _json(content: Any) -> httpx.Response:
 class FakeEngine:
     """Replaces the names in a file, and nothing else."""
 
-    profile = SimpleNamespace(digest="digest")
-
     def map_uid(self, old: str) -> str:
         """The new UID."""
         return f"anon.{old}"
@@ -140,7 +139,11 @@ class FakeEngine:
         for identifier in identifiers:
             text = text.replace(identifier, "")
         new = f"{subject.patient_id}|{self.map_uid(study)}|{series}|{self.map_uid(sop)}|{text}"
-        return SimpleNamespace(sop_instance_uid=self.map_uid(sop), data=new.encode())
+        return SimpleNamespace(
+            sop_instance_uid=self.map_uid(sop),
+            data=new.encode(),
+            record=Record("fake", "digest", ()),
+        )
 
 
 def read_identity(data: bytes) -> Any:

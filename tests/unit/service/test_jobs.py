@@ -69,9 +69,14 @@ class Bench:
             register_tasks(app, self.service(runner), queue)
             app.periodic_registry.periodic_tasks.clear()
             async with app.open_async():
-                one = app.run_worker_async
-                options = {"install_signal_handlers": False, "delete_jobs": "always"}
-                await asyncio.gather(*(one(wait=False, **options) for _ in range(workers)))
+                await asyncio.gather(
+                    *(
+                        app.run_worker_async(
+                            wait=False, install_signal_handlers=False, delete_jobs="always"
+                        )
+                        for _ in range(workers)
+                    )
+                )
 
         self.put(*studies)
         with open_queue(self.parameters()) as queue:
@@ -206,12 +211,13 @@ def test_a_job_of_a_long_study_is_left_alone(bench: Bench) -> None:
     assert bench.jobs() == [(1, "doing", False)]
 
 
-def test_a_job_that_was_just_taken_is_left_alone(bench: Bench) -> None:
+def test_a_job_that_was_just_taken_is_left_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _leave_a_job(bench)
     claims = Claims(bench.crosswalk.engine)
-    first_look = iter([True])
-    is_free = claims.is_free
-    claims.is_free = lambda study: next(first_look, False) and is_free(study)  # type: ignore[method-assign]
+    looks = iter([True, False])  # free at first, then claimed
+    monkeypatch.setattr(claims, "is_free", lambda _study: next(looks))
     assert bench.release_abandoned(claims) == {1}
 
 

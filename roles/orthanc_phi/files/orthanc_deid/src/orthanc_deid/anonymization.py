@@ -32,6 +32,7 @@ from orthanc_deid.subject import Subject
 if TYPE_CHECKING:
     from orthanc_deid.engine import Engine
     from orthanc_deid.identity import Identity
+    from orthanc_deid.report import Record
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class StudyRunner:
             self._await_any(pending, study)
         seen, instance_ids = self._look(study)
         with Spool(self._spool_dir, study.id) as spool:
-            anonymous_uid = self._deidentify(study, instance_ids, spool)
+            anonymous_uid, record = self._deidentify(study, instance_ids, spool)
             if self._look(study) != (seen, instance_ids):
                 raise ChangedError("it changed while it was processed")
             self._studies.move(study.id, State.DELIVERING)
@@ -166,7 +167,7 @@ class StudyRunner:
             study.id,
             source_instances=len(instance_ids),
             source_last_update=seen.last_update,
-            record={"profile": self._deid.engine.profile.digest, "instances": len(instance_ids)},
+            record=record.to_dict(),
         )
         return len(instance_ids)
 
@@ -199,8 +200,10 @@ class StudyRunner:
             raise ChangedError("it is still being received")
         return seen, sorted(self._source.instance_ids(seen.orthanc_id))
 
-    def _deidentify(self, study: Study, instance_ids: list[str], spool: Spool) -> str:
-        """Fill the spool with the anonymized study; returns its new StudyInstanceUID."""
+    def _deidentify(
+        self, study: Study, instance_ids: list[str], spool: Spool
+    ) -> tuple[str, Record]:
+        """Fill the spool; returns the new StudyInstanceUID and the record of what was done."""
         if not instance_ids:
             raise GoneError("the study has no instances")
         first = self._deid.read_identity(self._source.download(instance_ids[0]))
@@ -219,9 +222,10 @@ class StudyRunner:
                 for instance_id in instance_ids
             ]
             try:
-                identities = [future.result() for future in futures]
+                done = [future.result() for future in futures]
             finally:
                 threads.shutdown(cancel_futures=True)
+        identities = [identity for identity, _ in done]
         _demand_one_patient(identities)
         if len(spool.files) != len(instance_ids):
             raise Quarantine(
@@ -230,16 +234,18 @@ class StudyRunner:
                 "correct them at the source",
             )
         self._check_leaks(identities, spool)
-        return anonymous_uid
+        return anonymous_uid, _merge([record for _, record in done])
 
-    def _deidentify_instance(self, instance_id: str, subject: Subject, spool: Spool) -> Identity:
+    def _deidentify_instance(
+        self, instance_id: str, subject: Subject, spool: Spool
+    ) -> tuple[Identity, Record]:
         self._go_on()
         data = self._source.download(instance_id)
         identity = self._deid.read_identity(data)
         _refuse_deidentified(identity)
         output = self._deid.engine.deidentify(data, subject, identity.identifiers)
         spool.add(output.sop_instance_uid, output.data)
-        return identity
+        return identity, output.record
 
     def _check_leaks(self, identities: list[Identity], spool: Spool) -> None:
         """Look in every output for what any instance of the study says of the patient."""
@@ -300,6 +306,13 @@ def _refuse_deidentified(identity: Identity) -> None:
             "Patient Identity Removed (0012,0062) is YES: it is not anonymized again; "
             "if that is wrong, correct it at the source and send again",
         )
+
+
+def _merge(records: list[Record]) -> Record:
+    first, *others = records
+    for record in others:
+        first.merge(record)
+    return first
 
 
 def _demand_one_patient(identities: list[Identity]) -> None:

@@ -4,31 +4,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from orthanc_deid.admission import Admission, Queue
+from orthanc_deid.agent_client import Answer
 from orthanc_deid.orthanc_client import SourceStudy
 from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State
 from orthanc_deid.studies import Studies, Study
-
-Answer = tuple[int, dict[str, Any]]
-"""HTTP status and JSON body."""
 
 
 class Routes:
     """The answers to requests about studies, by Orthanc's identifier of the study."""
 
-    def __init__(
-        self, studies: Studies, open_queue: Callable[[], AbstractContextManager[Queue]]
-    ) -> None:
+    def __init__(self, studies: Studies, queue: Queue) -> None:
         self._studies = studies
-        self._open_queue = open_queue
+        self._admission = Admission(studies, queue, automatic=True)
 
-    def anonymize(self, found: SourceStudy, body: bytes, actor: str) -> Answer:
+    def anonymize(self, found: SourceStudy, body: str, actor: str) -> Answer:
         """POST /deid/studies/{id}/anonymize with `{"force": false}`."""
         force = _read_force(body)
         if force is None:
@@ -39,10 +33,7 @@ class Routes:
         done = study.state is State.DELIVERED and study.source_last_update == found.last_update
         if not done or force:
             try:
-                with self._open_queue() as queue:
-                    Admission(self._studies, queue, automatic=True).request(
-                        study, actor=actor, reason="asked for"
-                    )
+                self._admission.request(study, actor=actor, reason="asked for")
             except IllegalTransitionError as error:
                 return 409, {"error": str(error)}
         return 202, self._describe(self._studies.get(study.id) or study)
@@ -83,7 +74,7 @@ class Routes:
         }
 
 
-def _read_force(body: bytes) -> bool | None:
+def _read_force(body: str) -> bool | None:
     """Return what the body of a request says; None if it cannot be understood."""
     try:
         content = json.loads(body) if body.strip() else {}

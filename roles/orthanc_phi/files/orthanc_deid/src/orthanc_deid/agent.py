@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process beside the PHI Orthanc that speaks to the database for its plugin.
+
+So Orthanc's process holds neither the drivers, which bring an OpenSSL and a libpq of their own
+beside Orthanc's, nor their share of Python's lock; and a database that hangs cannot hold it up.
+
+Requests come on stdin and answers go to stdout, one JSON object per line; see `agent_client`.
+It ends when stdin does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from orthanc_deid import config as config_module
+from orthanc_deid import logs
+from orthanc_deid.admission import Admission, Queue
+from orthanc_deid.agent_client import Answer
+from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
+from orthanc_deid.orthanc_client import source_study
+from orthanc_deid.rest import Routes
+from orthanc_deid.studies import Studies
+
+log = logging.getLogger(__name__)
+
+THREADS = 4
+
+
+class PluginQueue(Queue, Protocol):
+    """Where jobs are put, also those that look at all studies."""
+
+    def reconcile(self) -> None:
+        """Queue a look at all studies."""
+
+
+class Agent:
+    """Answers the requests of the plugin."""
+
+    def __init__(self, studies: Studies, queue: PluginQueue, *, automatic: bool) -> None:
+        self._admission = Admission(studies, queue, automatic=automatic)
+        self._queue = queue
+        self._routes = Routes(studies, queue)
+
+    def answer(self, request: dict[str, Any]) -> Answer:
+        """Answer one request; while the database is away that is 503."""
+        try:
+            return self._dispatch(request)
+        except (SQLAlchemyError, *QUEUE_ERRORS):
+            return 503, {"error": "the crosswalk database does not answer; try again later"}
+        except Exception as error:
+            log.exception("a request of the plugin failed")
+            return 500, {"error": f"the program failed ({type(error).__name__}); see the log"}
+
+    def _dispatch(self, request: dict[str, Any]) -> Answer:
+        match request["call"]:
+            case "stable":
+                self._admission.consider(source_study(request["study"]))
+                return 200, {}
+            case "reconcile":
+                self._queue.reconcile()
+                return 200, {}
+            case "anonymize":
+                found = source_study(request["study"])
+                return self._routes.anonymize(found, request["body"], request["actor"])
+            case "study":
+                return self._routes.study(request["orthanc_id"])
+            case _:
+                return self._routes.status()
+
+
+def serve(
+    requests: Iterable[str], output: TextIO, answer: Callable[[dict[str, Any]], Answer]
+) -> None:
+    """Answer all requests, several at once, each answer with the number of its request."""
+    writing = threading.Lock()
+
+    def handle(line: str) -> None:
+        request = json.loads(line)
+        status, body = answer(request)
+        with writing:
+            print(json.dumps([request["number"], status, body]), file=output, flush=True)
+        if status >= 500:
+            log.warning("not done for the plugin", extra={"reason": request["call"]})
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="agent") as threads:
+        for line in requests:
+            threads.submit(handle, line)
+
+
+def main(path: Path) -> None:
+    """Serve the plugin on stdin and stdout, with the settings in `path`."""
+    logs.configure()
+    config = config_module.load(path)
+    studies = Crosswalk.from_config(config).studies
+    with open_queue(config.database.parameters()) as queue:
+        agent = Agent(studies, queue, automatic=config.auto_anonymize)
+        serve(sys.stdin, sys.stdout, agent.answer)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
