@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make the package's compact tables of the DICOM standard from the published ones as JSON.
 
-    python files/standard_tables.py SOURCE_DIR roles/orthanc_phi/files/orthanc_deid/src/orthanc_deid/tables
+    python files/standard_tables.py SOURCE_DIR .../orthanc_deid/src/orthanc_deid/tables
 
 Run by hand when an edition of the standard changes. The source files hold PS3.15 Annex E and the
 attribute Types of PS3.3 in full; the tables hold what the engine needs, a row per line.

@@ -107,7 +107,7 @@ def _read_meta(data: bytes, pos: int) -> tuple[int, str | None]:
 def _guess(data: bytes, start: int) -> tuple[Syntax, str]:
     """Tell the encoding of a data set that comes without file meta information."""
     if len(data) - start < _BYTES_WITHOUT_META:
-        raise Quarantine("unreadable", "the file holds no data set; get it again from its source")
+        raise Quarantine("unreadable", "this is not a DICOM file; take it out of the study")
     for syntax, uid in ((EXPLICIT_LITTLE, EXPLICIT_LITTLE_UID), (EXPLICIT_BIG, EXPLICIT_BIG_UID)):
         group = syntax.tag_at(data, start) >> 16
         if data[start + 4 : start + 6].decode("latin-1") in VRS and 0 < group < 0x0100:

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `orthanc-deid`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orthanc_deid.errors import DeidError, ProfileError
+from orthanc_deid.profile import BUILT_IN, load_profile, parse_profile
+
+# Checking a profile must work with pydicom alone, so the service's commands, which need all the
+# rest, are not even imported for these.
+_OWN_COMMANDS = frozenset({"profile", "run"})
+
+_RUN_HELP = """\
+De-identify every DICOM file below IN_DIR into the same tree below OUT_DIR.
+
+A study goes out whole or not at all: if one of its instances fails, none of the study's files
+are written, since a study with holes misleads whoever reads it. All other studies go on. The files
+that failed are listed at the end with the reason, and the exit status is then 1.
+
+Folder and file names stay, but for those that hold an identifier of the patient (the new patient
+ID, or the new SOP Instance UID, takes their place) and those that hold the study's UIDs.
+
+The secret and the crosswalk link the output to the patients. Keep them as safe as the originals:
+with both, the same patient gets the same number and UIDs in the next run.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, 1 after failures, 2 for a wrong call."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="orthanc-deid", description="De-identify DICOM by PS3.15 Annex E."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_profile(commands)
+    if not arguments or arguments[0] not in _OWN_COMMANDS:
+        from orthanc_deid import service_cli  # noqa: PLC0415
+
+        service_cli.register(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except ProfileError as error:
+        for problem in error.problems:
+            print(f"orthanc-deid: {problem}", file=sys.stderr)
+        return 1
+    except DeidError as error:
+        print(f"orthanc-deid: {error}", file=sys.stderr)
+        return 2
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser(
+        "run",
+        help="de-identify a directory tree",
+        description=_RUN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("in_dir", metavar="IN_DIR", type=Path, help="read, never written")
+    run.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="made where missing")
+    run.add_argument(
+        "--profile",
+        metavar="FILE|NAME",
+        default="basic",
+        help=f"a TOML file, or one of {', '.join(BUILT_IN)} (default: %(default)s)",
+    )
+    run.add_argument(
+        "--secret-file",
+        metavar="FILE",
+        type=Path,
+        help="the secret that UIDs are made with; made on first use "
+        "(default: uid.key in $XDG_DATA_HOME/orthanc-deid)",
+    )
+    run.add_argument(
+        "--crosswalk",
+        metavar="URL",
+        help="database of the subjects, such as postgresql://user@host/philookup "
+        "(default: an SQLite file in $XDG_DATA_HOME/orthanc-deid)",
+    )
+    run.add_argument(
+        "--project", default="default", help="patients get another number in each project"
+    )
+    run.add_argument(
+        "--base-name",
+        metavar="NAME",
+        default="ANON",
+        help="what pseudonyms begin with, as in ANON_ID000001 (default: %(default)s)",
+    )
+    run.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from orthanc_deid import tree_cli  # noqa: PLC0415 - needs the database and rich
+
+    return tree_cli.run(arguments)
+
+
+def _add_profile(commands: Any) -> None:
+    profile = commands.add_parser("profile", help="work with profiles").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    check = profile.add_parser(
+        "check",
+        help="say whether a profile can be used",
+        description="Check a profile and print all that is wrong with it; exit status 1 if any is.",
+    )
+    check.add_argument("source", metavar="FILE|NAME|-", help="TOML or JSON; - reads standard input")
+    check.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    source = parse_profile(sys.stdin.read()) if arguments.source == "-" else arguments.source
+    profile = load_profile(source)
+    print(f"profile {profile.name} can be used (digest {profile.digest[:12]})")
+    return 0
