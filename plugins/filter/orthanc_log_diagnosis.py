@@ -83,8 +83,9 @@ CAUSES = (
         "read the traceback below; restore the script from this collection",
     ),
     Cause(
-        r"Bad file format|The configuration file|Unable to read the configuration|JSON",
-        "orthanc.json cannot be read",
+        r"Bad file format|The configuration file|Unable to read the configuration|JSON"
+        r"|Parameter out of range|Bad type of parameter",
+        "a setting of orthanc.json is wrong",
         "check the extra settings of the inventory",
     ),
     Cause(

@@ -64,7 +64,7 @@ PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
 OWN_VARIABLE = re.compile(r"\b(?:orthanc_(?:site|phi|anon|disk)|container_host)_\w+")
 
 # What the roles themselves note about a host on the way; not for the inventory, and no mistake.
-NOTED = re.compile(r"orthanc_site_(settings|errors)\Z|container_host_")
+NOTED = re.compile(r"orthanc_site_(settings|errors)\Z|container_host_(ready|images|problems)\Z")
 
 
 def site_problems(

@@ -92,7 +92,7 @@ def _unreachable(url: str, reason: object, request: str, timeout: float) -> Orth
     return Unreachable(f"{url} cannot be reached: {reason}")
 
 
-def poll(deadline: float, pause: float = 0.5):
+def poll(deadline: float, pause: float = 1.0):
     """Yield until the deadline (seconds of ``time.monotonic``) has passed, at least once."""
     while True:
         yield

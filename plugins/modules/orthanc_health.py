@@ -130,7 +130,11 @@ def examine(client: OrthancClient, aet: str | None, plugins: list[str]) -> dict:
     found = list(_database(client))
     loaded: dict[str, str] = {}
     try:
-        loaded = {name: client.get(f"/plugins/{name}").get("Version", "") for name in client.get("/plugins")}
+        loaded = {
+            name: client.get(f"/plugins/{name}").get("Version", "")
+            for name in client.get("/plugins")
+            if name != "explorer.js"  # listed by Orthanc, but the script that plugins add to its explorer
+        }
     except OrthancError as error:
         found.append(finding("plugins", str(error), "See the container's log."))
     found.extend(
