@@ -49,7 +49,9 @@ _BY_TYPE: Final = {
     "X/Z": (_D, _Z, _X, _X, _Z),
     "X/D": (_D, _D, _X, _X, _D),
     "X/Z/D": (_D, _Z, _X, _X, _D),
-    "X/Z/U*": (_U, _Z, _X, _X, _U),
+    # Remapped references are as safe as none, and what refers to an instance elsewhere in the
+    # data set (Common Instance Reference) stays true.
+    "X/Z/U*": (_U, _U, _X, _U, _U),
 }
 CODES: Final = frozenset(_SURE) | frozenset(_BY_TYPE)
 

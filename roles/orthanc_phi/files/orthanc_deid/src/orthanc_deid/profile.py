@@ -32,6 +32,7 @@ _GROUP_LENGTH: Final = Rule("X", "group length")
 _NOT_A_DATASET: Final = Rule("X", "attribute of another kind of data set")
 _UNKNOWN: Final = Rule("X", "unknown attribute")
 _OTHER_VR: Final = Rule("X", "sequence that is not encoded as one")
+_OVERLAY_FRAME: Final = Rule("X", "overlay plane whose data go")
 _UID_BY_VR: Final = Rule("U", "every UID")
 _WRITTEN_VRS: Final = frozenset(["AE", "AS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"])
 # Whose items are codes and nothing else, so that a dummy of them is a code.
@@ -116,6 +117,8 @@ class Profile:
         if structural is not None:
             return structural
         row = table_row(tag)
+        if row is None and tag >> 24 == 0x60 and self.rule(tag & ~0xFFFF | 0x3000, "OW"):
+            return _OVERLAY_FRAME
         rule = self._row_rule(row, vr) if row is not None else None
         return rule or self._rule_by_vr(tag, vr)
 
