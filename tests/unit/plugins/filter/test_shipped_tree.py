@@ -74,7 +74,7 @@ def test_the_archive_holds_the_shipped_files_with_their_executable_bits(
 
 
 def test_a_missing_directory_is_named(plugin: ModuleType, tree: Path) -> None:
-    with pytest.raises(AnsibleFilterError, match="no directory '.*gone'"):
+    with pytest.raises(AnsibleFilterError, match=r"no directory '.*gone'"):
         plugin.tree_digest(str(tree / "gone"))
 
 
