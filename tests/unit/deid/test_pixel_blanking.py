@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blanking: no text is left, and nothing outside the rectangles changes, whatever the encoding."""
+
+from io import BytesIO
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom.pixels.encoders.base import get_encoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    MPEG4HP41,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from orthanc_deid.errors import Quarantine
+from orthanc_deid.ocr import TextReader
+from orthanc_deid.pixels import blank, iter_frames
+from orthanc_deid.rectangles import Rectangle
+
+ROWS, COLUMNS = 160, 320
+HEADER = Rectangle(0, 0, COLUMNS, 40)
+NAME = "MUSTERFRAU ERIKA"
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return TextReader()
+
+
+def rendered(top=8, number=0):
+    """Draw soft shades of grey below a header with a name, in 8 bits."""
+    image = Image.new("L", (COLUMNS, ROWS), 0)
+    draw = ImageDraw.Draw(image)
+    draw.text((20, top), NAME, fill=255, font=ImageFont.load_default(size=20))
+    grey = np.asarray(image).copy()
+    y, x = np.mgrid[44:ROWS, :COLUMNS]
+    grey[44:] = 70 + 50 * np.sin(x / 40 + number) * np.cos(y / 30)
+    return grey
+
+
+def deep(bits, *, signed=False):
+    """Return the rendered image in more bits."""
+    values = rendered().astype(np.int32) << (bits - 8)
+    return (values - (1 << (bits - 1))).astype(np.int16) if signed else values.astype(np.uint16)
+
+
+def coloured():
+    grey = rendered()
+    return np.stack((grey, grey // 2 + 20, 255 - grey // 2), axis=2)
+
+
+def in_ybr(rgb):
+    red, green, blue = np.moveaxis(rgb.astype(float), 2, 0)
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue
+    both = ((blue - luminance) / 1.772 + 128, (red - luminance) / 1.402 + 128)
+    return np.clip(np.rint(np.stack((luminance, *both), axis=2)), 0, 255).astype(np.uint8)
+
+
+def saved(syntax, value, frame, *, frames=1, stored=None, photometric=None, **attributes):
+    """Make a DICOM file around the value of Pixel Data; `frame` says the type and shape."""
+    dataset = Dataset()
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    dataset.SOPInstanceUID = "2.25.1"
+    dataset.Rows, dataset.Columns = frame.shape[:2]
+    dataset.SamplesPerPixel = frame.shape[2] if frame.ndim > 2 else 1
+    dataset.PhotometricInterpretation = photometric or ("RGB" if frame.ndim > 2 else "MONOCHROME2")
+    dataset.BitsAllocated = frame.dtype.itemsize * 8
+    dataset.BitsStored = stored or dataset.BitsAllocated
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(frame.dtype.kind == "i")
+    if frame.ndim > 2:
+        dataset.PlanarConfiguration = 0
+    if frames > 1:
+        dataset.NumberOfFrames = frames
+    for keyword, content in attributes.items():
+        setattr(dataset, keyword, content)
+    dataset.PixelData = value
+    wide = dataset.BitsAllocated > 8 and not syntax.is_encapsulated
+    dataset["PixelData"].VR = "OW" if wide or syntax == ImplicitVRLittleEndian else "OB"
+    dataset["PixelData"].is_undefined_length = syntax.is_encapsulated
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    file = BytesIO()
+    dataset.save_as(
+        file,
+        enforce_file_format=True,
+        implicit_vr=syntax == ImplicitVRLittleEndian,
+        little_endian=syntax != ExplicitVRBigEndian,
+    )
+    return file.getvalue()
+
+
+def native(syntax, frame, **options):
+    big = syntax == ExplicitVRBigEndian
+    return saved(
+        syntax,
+        frame.astype(frame.dtype.newbyteorder(">" if big else "<")).tobytes(),
+        frame,
+        **options,
+    )
+
+
+def encoded(syntax, frame, encode, **options):
+    return saved(syntax, encapsulate([encode(frame)]), frame, **options)
+
+
+def in_rle(frame, photometric="MONOCHROME2", stored=None):
+    bits = frame.dtype.itemsize * 8
+    return get_encoder(RLELossless).encode(
+        frame,
+        rows=frame.shape[0],
+        columns=frame.shape[1],
+        number_of_frames=1,
+        samples_per_pixel=frame.shape[2] if frame.ndim > 2 else 1,
+        bits_allocated=bits,
+        bits_stored=stored or bits,
+        pixel_representation=int(frame.dtype.kind == "i"),
+        photometric_interpretation=photometric,
+        planar_configuration=0,
+    )
+
+
+def j2k(**options):
+    return lambda frame: imagecodecs.jpeg2k_encode(frame, codecformat="j2k", **options)
+
+
+LOSSLESS = {
+    "implicit little endian": lambda: native(ImplicitVRLittleEndian, rendered()),
+    "explicit little endian, 12 bits": lambda: native(ExplicitVRLittleEndian, deep(12), stored=12),
+    "explicit big endian, 16 bits": lambda: native(ExplicitVRBigEndian, deep(16)),
+    "explicit big endian, signed": lambda: native(
+        ExplicitVRBigEndian, deep(12, signed=True), stored=12
+    ),
+    "deflated": lambda: native(DeflatedExplicitVRLittleEndian, rendered()),
+    "RGB": lambda: native(ExplicitVRLittleEndian, coloured()),
+    "MONOCHROME1": lambda: native(
+        ExplicitVRLittleEndian, 255 - rendered(), photometric="MONOCHROME1"
+    ),
+    "YBR_FULL": lambda: native(ExplicitVRLittleEndian, in_ybr(coloured()), photometric="YBR_FULL"),
+    "RLE": lambda: encoded(RLELossless, deep(12), in_rle, stored=12),
+    "RLE in colour": lambda: encoded(RLELossless, coloured(), lambda frame: in_rle(frame, "RGB")),
+    "JPEG Lossless": lambda: encoded(
+        JPEGLosslessSV1,
+        deep(12),
+        lambda f: imagecodecs.ljpeg_encode(f, bitspersample=12),
+        stored=12,
+    ),
+    "JPEG-LS": lambda: encoded(JPEGLSLossless, rendered(), imagecodecs.jpegls_encode),
+    "JPEG 2000 Lossless": lambda: encoded(
+        JPEG2000Lossless,
+        deep(12),
+        j2k(reversible=True, bitspersample=12),
+        stored=12,
+    ),
+    "JPEG 2000 Lossless in colour": lambda: encoded(
+        JPEG2000Lossless, coloured(), j2k(reversible=True, mct=True), photometric="YBR_RCT"
+    ),
+    "HTJ2K Lossless": lambda: encoded(
+        HTJ2KLossless, rendered(), lambda f: imagecodecs.htj2k_encode(f, reversible=True)
+    ),
+}
+LOSSY = {
+    "JPEG Baseline": lambda: encoded(
+        JPEGBaseline8Bit, rendered(), lambda f: imagecodecs.jpeg8_encode(f, level=90)
+    ),
+    "JPEG Baseline in colour": lambda: encoded(
+        JPEGBaseline8Bit,
+        coloured(),
+        lambda f: imagecodecs.jpeg8_encode(f, level=90, subsampling="422"),
+        photometric="YBR_FULL_422",
+    ),
+    "JPEG Extended, 12 bits": lambda: encoded(
+        JPEGExtended12Bit,
+        deep(12),
+        lambda f: imagecodecs.jpeg8_encode(f, level=90, bitspersample=12),
+        stored=12,
+    ),
+    "JPEG-LS Near-Lossless": lambda: encoded(
+        JPEGLSNearLossless, rendered(), lambda f: imagecodecs.jpegls_encode(f, level=3)
+    ),
+    "JPEG 2000": lambda: encoded(
+        JPEG2000,
+        coloured(),
+        j2k(level=40, reversible=False, mct=True),
+        photometric="YBR_ICT",
+    ),
+    "HTJ2K": lambda: encoded(
+        HTJ2K, rendered(), lambda f: imagecodecs.htj2k_encode(f, reversible=False)
+    ),
+}
+KINDS = {**LOSSLESS, **LOSSY}
+
+
+def frames_of(data):
+    return [frame.copy() for frame, _ in iter_frames(data)]
+
+
+def outside_of(rectangles, shape):
+    mask = np.ones(shape[:2], bool)
+    for r in rectangles:
+        mask[max(r.top, 0) : max(r.bottom, 0), max(r.left, 0) : max(r.right, 0)] = False
+    return mask
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_is_gone_and_all_else_is_unchanged(kind, reader):
+    data = KINDS[kind]()
+    assert any(HEADER.top <= text.box.top < HEADER.bottom for text in reader.find(data))
+
+    result = blank(data, [HEADER])
+
+    assert result.frames == 1
+    assert list(reader.find(result.data)) == []
+    before, after = frames_of(data)[0], frames_of(result.data)[0]
+    rest = outside_of([HEADER], before.shape)
+    np.testing.assert_array_equal(after[rest], before[rest])
+    blanked = after[~rest].reshape(HEADER.width * HEADER.height, -1)
+    assert (blanked == blanked[0]).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_metadata_fit_the_blanked_pixels(kind):
+    data = KINDS[kind]()
+    before = dcmread(BytesIO(data))
+    result = blank(data, [HEADER])
+    after = dcmread(BytesIO(result.data))
+    assert after.file_meta.TransferSyntaxUID == result.transfer_syntax
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel"):
+        assert after[keyword].value == before[keyword].value
+    expected = before.PhotometricInterpretation
+    if expected in ("YBR_RCT", "YBR_ICT"):
+        expected = "RGB"
+    assert after.PhotometricInterpretation == expected.removesuffix("_422")
+    assert after.pixel_array.shape == before.pixel_array.shape
+
+
+@pytest.mark.parametrize("kind", LOSSY)
+def test_no_image_is_compressed_with_loss_again(kind):
+    result = blank(LOSSY[kind](), [HEADER])
+    assert result.transfer_syntax in (RLELossless, JPEG2000Lossless)
+
+
+@pytest.mark.parametrize("kind", ["JPEG Baseline", "JPEG Extended, 12 bits"])
+def test_an_image_that_had_loss_says_so(kind):
+    result = blank(LOSSY[kind](), [HEADER])
+    assert dcmread(BytesIO(result.data)).LossyImageCompression == "01"
+
+
+@pytest.mark.parametrize("kind", list(LOSSLESS)[:8])
+def test_native_files_change_in_the_pixels_only(kind):
+    data = LOSSLESS[kind]()
+    result = blank(data, [HEADER])
+    before, after = dcmread(BytesIO(data)), dcmread(BytesIO(result.data))
+    assert result.transfer_syntax == before.file_meta.TransferSyntaxUID
+    del before.PixelData, after.PixelData
+    assert before == after
+    if kind != "deflated":
+        assert len(result.data) == len(data)
+        start = max(data.find(b"\xe0\x7f\x10\x00"), data.find(b"\x7f\xe0\x00\x10"))
+        assert result.data[:start] == data[:start]
+        assert result.data[start:] != data[start:]
+
+
+BLACK = {
+    "explicit little endian, 12 bits": [0],
+    "explicit big endian, signed": [-2048],
+    "MONOCHROME1": [255],
+    "RGB": [0, 0, 0],
+    "YBR_FULL": [0, 128, 128],
+    "JPEG Baseline in colour": [0, 128, 128],
+    "JPEG 2000 Lossless in colour": [0, 0, 0],
+}
+
+
+@pytest.mark.parametrize("kind", BLACK)
+def test_what_is_blanked_is_black(kind):
+    after = frames_of(blank(KINDS[kind](), [HEADER]).data)[0]
+    assert after[5, 5].reshape(-1).tolist() == BLACK[kind]
+
+
+def test_a_palette_is_blanked_with_its_darkest_colour():
+    frame = rendered() // 2
+    ramp = np.arange(128, dtype=np.uint16)[::-1] * 500
+    tables = {
+        f"{colour}PaletteColorLookupTable{part}": content
+        for colour in ("Red", "Green", "Blue")
+        for part, content in (("Descriptor", [128, 0, 16]), ("Data", ramp.tobytes()))
+    }
+    data = native(ExplicitVRLittleEndian, frame, photometric="PALETTE COLOR", **tables)
+    assert (frames_of(blank(data, [HEADER]).data)[0][:40] == 127).all()
+
+
+def test_each_frame_is_blanked_and_the_order_stays():
+    frames = [rendered(number=n) for n in range(5)]
+    encoded_frames = [in_rle(frame) for frame in frames]
+    value, offsets, lengths = encapsulate_extended(encoded_frames)
+    data = saved(
+        RLELossless,
+        value,
+        frames[0],
+        frames=5,
+        ExtendedOffsetTable=offsets,
+        ExtendedOffsetTableLengths=lengths,
+    )
+    result = blank(data, [HEADER])
+    assert result.frames == 5
+    assert "ExtendedOffsetTable" not in dcmread(BytesIO(result.data))
+    for before, after in zip(frames, frames_of(result.data), strict=True):
+        np.testing.assert_array_equal(after[40:], before[40:])
+        assert not after[:40].any()
+
+
+def test_planes_of_colour_are_blanked_in_each():
+    frame = coloured()
+    planes = np.ascontiguousarray(np.moveaxis(frame, 2, 0))
+    data = saved(ExplicitVRLittleEndian, planes.tobytes(), frame, PlanarConfiguration=1)
+    after = frames_of(blank(data, [Rectangle(10, 5, 30, 20)]).data)[0]
+    rest = outside_of([Rectangle(10, 5, 30, 20)], frame.shape)
+    np.testing.assert_array_equal(after[rest], frame[rest])
+    assert not after[~rest].any()
+
+
+@pytest.mark.parametrize("left", [10, 11])
+@pytest.mark.parametrize("width", [20, 21])
+def test_pixels_that_share_their_colour_keep_it_if_one_of_them_stays(left, width):
+    pairs = np.random.default_rng(1).integers(0, 256, (ROWS, COLUMNS // 2, 4), np.uint8)
+    shape = np.zeros((ROWS, COLUMNS, 3), np.uint8)
+    data = saved(ExplicitVRLittleEndian, pairs.tobytes(), shape, photometric="YBR_FULL_422")
+    rectangle = Rectangle(left, 5, width, 20)
+    before, after = frames_of(data)[0], frames_of(blank(data, [rectangle]).data)[0]
+    rest = outside_of([rectangle], before.shape)
+    np.testing.assert_array_equal(after[rest], before[rest])
+    assert not after[~rest][:, 0].any()
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_single_bits_are_blanked_across_bytes_and_frames(syntax):
+    frames = np.random.default_rng(2).integers(0, 2, (3, 7, 13), np.uint8)
+    packed = np.packbits(frames.ravel(), bitorder="little").tobytes()
+    data = saved(
+        syntax,
+        packed + bytes(len(packed) % 2),
+        frames[0],
+        frames=3,
+        stored=1,
+        BitsAllocated=1,
+    )
+    rectangle = Rectangle(3, 2, 6, 4)
+    after = np.stack(frames_of(blank(data, [rectangle]).data))
+    rest = outside_of([rectangle], frames[0].shape)
+    np.testing.assert_array_equal(after[:, rest], frames[:, rest])
+    assert not after[:, ~rest].any()
+
+
+def test_bits_that_hold_an_overlay_are_cleared_and_no_other():
+    frame = deep(12) | np.uint16(1 << 12) | np.uint16(1 << 14)
+    result = blank(native(ExplicitVRLittleEndian, frame, stored=12), [], [12])
+    value = np.frombuffer(dcmread(BytesIO(result.data)).PixelData, "<u2").reshape(frame.shape)
+    np.testing.assert_array_equal(value, frame & ~np.uint16(1 << 12))
+
+
+def test_a_rectangle_outside_the_image_leaves_the_file_as_it_is():
+    data = native(ExplicitVRLittleEndian, rendered())
+    result = blank(data, [Rectangle(COLUMNS, 0, 10, 10), Rectangle(-10, 5, 10, 9)])
+    assert result.data is data
+    assert result.frames == 0
+
+
+def test_an_image_that_fits_no_length_is_refused():
+    frame = rendered()
+    data = saved(ExplicitVRLittleEndian, frame.tobytes()[:-500], frame)
+    hidden = saved(ExplicitVRLittleEndian, frame.tobytes() * 2, frame)
+    for wrong in (data, hidden):
+        with pytest.raises(Quarantine, match="does not fit"):
+            blank(wrong, [HEADER])
+
+
+def test_video_is_refused_with_what_to_do():
+    data = saved(MPEG4HP41, encapsulate([b"\0" * 100]), coloured(), photometric="YBR_FULL")
+    with pytest.raises(Quarantine, match="send the study again uncompressed") as refused:
+        blank(data, [HEADER])
+    assert refused.value.code == "pixels"
+
+
+def test_damaged_pixels_are_refused():
+    data = saved(RLELossless, encapsulate([b"\1" * 100]), rendered())
+    with pytest.raises(Quarantine, match="cannot be decoded"):
+        blank(data, [HEADER])
+
+
+def test_missing_frames_are_refused():
+    data = saved(RLELossless, encapsulate([in_rle(rendered())]), rendered(), frames=2)
+    with pytest.raises(Quarantine):
+        blank(data, [HEADER])
+
+
+edge = st.integers(-12, 30)
+rectangles = st.lists(
+    st.builds(Rectangle, edge, edge, st.integers(0, 30), st.integers(0, 30)), max_size=4
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(chosen=rectangles, kind=st.sampled_from(["native", "rle", "j2k"]))
+def test_any_rectangles_blank_their_own_pixels_and_no_others(chosen, kind):
+    frame = np.random.default_rng(3).integers(1, 256, (17, 23), np.uint8)
+    data = {
+        "native": lambda: native(ExplicitVRLittleEndian, np.ascontiguousarray(frame)),
+        "rle": lambda: encoded(RLELossless, frame, in_rle),
+        "j2k": lambda: encoded(JPEG2000Lossless, frame, j2k(reversible=True)),
+    }[kind]()
+    after = frames_of(blank(data, chosen).data)[0]
+    rest = outside_of(chosen, frame.shape)
+    np.testing.assert_array_equal(after, np.where(rest, frame, 0))
