@@ -112,11 +112,17 @@ def _add_profile(commands: Any) -> None:
         description="Check a profile and print all that is wrong with it; exit status 1 if any is.",
     )
     check.add_argument("source", metavar="FILE|NAME|-", help="TOML or JSON; - reads standard input")
+    check.add_argument(
+        "--tag-actions",
+        metavar="JSON",
+        default="{}",
+        help="the site's decisions, which come before the profile's: keyword or gggg,eeee to action",
+    )
     check.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     source = parse_profile(sys.stdin.read()) if arguments.source == "-" else arguments.source
-    profile = load_profile(source)
+    profile = load_profile(source, parse_profile(arguments.tag_actions))
     print(f"profile {profile.name} can be used (digest {profile.digest[:12]})")
     return 0
