@@ -20,7 +20,9 @@ cleaning would move again).
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
 from string import ascii_lowercase
 from typing import NamedTuple
 
@@ -47,6 +49,8 @@ from orthanc_deid.vocabulary import Level, Vocabulary, vocabulary
 VR_LENGTH = {"SH": 16, "LO": 64, "ST": 1024, "LT": 10240, "UT": None, "UC": None}
 _MULTI_VALUED = frozenset(("SH", "LO", "UC"))
 _MAX_PASSES = 4
+# Shorter full names turn up by chance across words.
+_MIN_SQUEEZED = 5
 _CACHE_SIZE = 50_000
 
 _PRIVATE_USE = re.compile("[\ue000-\uf8ff]")
@@ -93,7 +97,9 @@ class TextCleaner:
         self._offset = date_offset
         self._words = vocabulary()
         self._names = NameIndex.of(known.persons)
-        self._numbers = number_forms(known.numbers)
+        self._squeezed = number_forms(known.numbers) | {
+            name for name in self._names.joined if len(name) > _MIN_SQUEEZED
+        }
         self._places, self._place_lengths = _place_index(known.places)
         self._plain = (
             (self._words.terms | self._words.words)
@@ -156,7 +162,7 @@ class TextCleaner:
         if not self._plain.issuperset(_ASCII_WORD.findall(lower)):
             return False
         compact = lower.translate(_NO_SEPARATORS)
-        return not any(number in compact for number in self._numbers)
+        return not any(form in compact for form in self._squeezed)
 
     def _to_the_end(self, text: str, offset: int | None) -> Cleaned:
         """Clean until nothing more is found: what a cut brings together may identify again."""
@@ -191,9 +197,7 @@ class TextCleaner:
         for at, token in enumerate(tokens):
             if mask[token.start] or mask[token.end - 1]:
                 reading.cut[at] = PATTERN
-        for first, last in self._number_tokens(tokens):
-            if not reading.is_term(first, last):
-                reading.drop(first, last, "number")
+        self._cut_squeezed(reading)
         guard_phrases(reading, self._words)
         if self._names.initials_of:
             cut_known_names(reading, self._names)
@@ -241,26 +245,25 @@ class TextCleaner:
                 continue
             yield address.span
 
-    def _number_tokens(self, tokens: list[Token]) -> Iterable[tuple[int, int]]:
-        """Yield first and last token of each place where a known number stands."""
-        if not self._numbers:
-            return
-        compact = "".join(t.norm for t in tokens)
-        if not compact:
-            return
-        owner: list[int] | None = None
-        for number in self._numbers:
-            at = compact.find(number)
-            while at >= 0:
-                if owner is None:
-                    owner = [n for n, t in enumerate(tokens) for _ in t.norm]
-                first, last = owner[at], owner[at + len(number) - 1]
-                aligned = (at == 0 or owner[at - 1] != first) and (
-                    at + len(number) == len(compact) or owner[at + len(number)] != last
-                )
-                if aligned or (len(number) > 4 and not number.isalpha()):
-                    yield first, last
-                at = compact.find(number, at + len(number))
+    def _cut_squeezed(self, reading: Reading) -> None:
+        """Cut known numbers and full names however they are grouped, as the leak check finds them.
+
+        Their letters and digits are looked for with nothing between them. A number of four
+        characters, and one without digits, must begin and end as a word does.
+        """
+        compact = "".join(token.norm for token in reading.tokens)
+        starts = [0, *accumulate(len(token.norm) for token in reading.tokens)]
+        for form in self._squeezed:
+            if form not in compact:
+                continue
+            named = form in self._names.joined
+            loose = named or (len(form) > 4 and not form.isalpha())
+            for match in re.finditer(re.escape(form), compact):
+                first = bisect_right(starts, match.start()) - 1
+                last = bisect_left(starts, match.end()) - 1
+                aligned = starts[first] == match.start() and starts[last + 1] == match.end()
+                if named or ((loose or aligned) and not reading.is_term(first, last)):
+                    reading.drop(first, last, "name" if named else "number")
 
 
 def _telling(words: Vocabulary) -> frozenset[str]:

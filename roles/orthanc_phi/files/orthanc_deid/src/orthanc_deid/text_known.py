@@ -105,7 +105,7 @@ class NameIndex:
             for group in name.split("="):
                 parts = name_parts(group)
                 for part in parts:
-                    target = index.persons_of if len(part) > 1 else index.initials_of
+                    target = index.initials_of if is_initial(part) else index.persons_of
                     target[part] = target.get(part, frozenset()) | {number}
                     first = part[0]
                     index.initials_of[first] = index.initials_of.get(first, frozenset()) | {number}
@@ -118,13 +118,19 @@ class NameIndex:
         return index
 
 
+def is_initial(norm: str) -> bool:
+    """Tell an initial from a name of one Han character."""
+    return len(norm) == 1 and not is_unspaced(norm)
+
+
 def name_parts(group: str) -> list[str]:
     """Return the normal forms of a name's family, given and middle parts, umlauts both ways."""
     parts: list[str] = []
     for component in group.split("^")[:3]:
-        for token in tokens_of(component):
-            if not token.is_word or (token.norm in PARTICLES and len(token.norm) > 1):
-                continue
+        words = [token for token in tokens_of(component) if token.is_word]
+        # A particle counts where it is the whole component: the given name "Do".
+        telling = [t for t in words if t.norm not in PARTICLES or len(t.norm) == 1] or words
+        for token in telling:
             parts.append(token.norm)
             written = component[token.start : token.end].casefold()
             spelled_out = re.sub(

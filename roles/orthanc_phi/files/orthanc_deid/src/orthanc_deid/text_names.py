@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from orthanc_deid.text_known import PARTICLES, NameIndex
+from orthanc_deid.text_known import PARTICLES, NameIndex, is_initial
 from orthanc_deid.text_reading import Reading
 from orthanc_deid.text_tokens import Token
 from orthanc_deid.vocabulary import Level
@@ -39,14 +39,15 @@ def _name_run(reading: Reading, first: int, names: NameIndex) -> int:
     last = at = first
     while persons and at < len(reading.tokens) and len(seen) < 8:
         norm = reading.tokens[at].norm
-        if at == first or norm not in PARTICLES or len(norm) == 1:
-            persons &= _persons(reading, at, names)
-            if not persons or norm in seen:
+        here = _persons(reading, at, names)
+        if here or norm not in PARTICLES:
+            persons &= here
+            if not persons or (norm in seen and norm + norm not in names.joined):
                 break
             seen.append(norm)
             last = at
         at += 1
-    parts = sum(len(norm) > 1 for norm in seen)
+    parts = sum(not is_initial(norm) for norm in seen)
     if parts > 1 or (parts == 1 and len(seen) > 1 and _initial_is_name(reading, first, last)):
         return last
     dotted = all("." in reading.gap(at) for at in range(first, last))
@@ -56,7 +57,7 @@ def _name_run(reading: Reading, first: int, names: NameIndex) -> int:
 def _persons(reading: Reading, at: int, names: NameIndex) -> frozenset[int]:
     """Return whose name or initial the token can be."""
     norm = reading.tokens[at].norm
-    index = names.persons_of if len(norm) > 1 else names.initials_of
+    index = names.initials_of if is_initial(norm) else names.persons_of
     return index.get(norm, frozenset())
 
 
