@@ -180,6 +180,7 @@ def test_ultrasound_keeps_its_regions_and_blanks_the_rest():
         [None],
         [Rectangle(100, 50, 440, 400), None],
         [Rectangle(0, 0, 640, 480)],
+        [Rectangle(0, 1, 640, 479)],
         [Rectangle(0, 0, 2000, 2000)],
         [Rectangle(700, 10, 20, 20)],
     ],
