@@ -1,0 +1,55 @@
+# Each line is a command that one could type. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
+export ANSIBLE_FORCE_COLOR ?= 0
+
+.PHONY: help setup demo demo-clean test lint unit e2e molecule lock
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/ready ## make the virtual environment with the pinned tools
+
+.venv/ready: requirements.txt roles/orthanc_phi/files/orthanc_deid/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable roles/orthanc_phi/files/orthanc_deid
+	touch $@
+
+demo: setup ## deploy the whole site on this machine and take studies through it
+	$(PLAYBOOK) playbooks/site.yml
+	$(BIN)/python files/demo
+
+demo-clean: setup ## remove what the demo made, and nothing else
+	$(PLAYBOOK) playbooks/remove.yml -e orthanc_site_remove_data=true
+
+test: setup ## all checks and tests: lint, unit, end to end
+	$(MAKE) lint
+	$(MAKE) unit
+	$(MAKE) e2e
+
+lint: setup ## ansible-lint, yamllint, ruff, mypy
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --offline
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: setup ## unit and property tests
+	tests/install_tools
+	$(BIN)/pytest tests/unit
+
+e2e: setup ## tests against a site that they deploy on this machine
+	$(BIN)/pytest tests/e2e
+
+molecule: setup ## every role on systemd hosts with their own engine
+	$(BIN)/molecule test --all
+
+lock: ## pin everything that requirements.in needs
+	$(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/pip install --quiet pip-tools
+	.cache/lock/bin/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --output-file requirements.txt requirements.in
