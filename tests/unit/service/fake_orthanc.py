@@ -41,6 +41,7 @@ class FakeOrthanc:
     down: bool = False
     loses: bool = False
     disk_room: int = 10**6
+    unwritten: int = 0
     before: Callable[[str, str], None] = lambda _method, _path: None
 
     def client(self) -> OrthancClient:
@@ -102,7 +103,8 @@ class FakeOrthanc:
                 return _json({"Status": self.status})
             case "POST", "disk", "studies", key, "write":
                 count = sum(self._of(data) == key for data in self.instances.values())
-                return _json({"instances": count, "present": min(count, self.disk_room)})
+                present = min(count, self.disk_room)
+                return _json({"instances": count + self.unwritten, "present": present})
             case "GET", "instances", key, "file" if key in self.instances:
                 return httpx.Response(200, content=self.instances[key])
             case "GET", "studies", key if key in self.updates:

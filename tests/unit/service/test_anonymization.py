@@ -227,6 +227,12 @@ def test_a_tree_that_is_not_whole_is_not_delivered(site: Site) -> None:
     assert site.run() is None
 
 
+def test_a_tree_that_lacks_an_earlier_instance_is_not_delivered_either(site: Site) -> None:
+    site.disk.unwritten = 1
+    assert site.receive_and_run(*TWO_FILES) == 5
+    assert site.study().state is State.QUEUED
+
+
 def test_a_study_that_is_still_being_received_is_looked_at_later(site: Site) -> None:
     site.phi.store(*TWO_FILES)
     site.admit()

@@ -130,6 +130,12 @@ def test_asking_for_a_study_that_waits_begins_it_now(bench: Bench) -> None:
     assert runner.ran == [1]
 
 
+def test_asking_for_one_study_leaves_the_others_waiting(bench: Bench) -> None:
+    bench.work(Scripted(60.0), 1)
+    bench.put(2)
+    assert bench.jobs() == [(1, "todo", True), (2, "todo", False)]
+
+
 def test_a_study_asked_for_while_it_is_worked_on_is_done_again(bench: Bench) -> None:
     def ask_again(study_id: int) -> None:
         bench.put(study_id)
