@@ -116,7 +116,7 @@ def _add_profile(commands: Any) -> None:
         "--tag-actions",
         metavar="JSON",
         default="{}",
-        help="the site's decisions, which come before the profile's: keyword or gggg,eeee to action",
+        help="the site's decisions, which come before the profile's: attribute to action",
     )
     check.set_defaults(run=_check)
 

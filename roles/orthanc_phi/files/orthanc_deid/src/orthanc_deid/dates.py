@@ -8,10 +8,11 @@ from functools import lru_cache
 
 _DATE = re.compile(r"(\d{4})(\d\d)?(\d\d)?")
 _OLD_DATE = re.compile(r"(\d{4})\.(\d\d)\.(\d\d)")  # ACR-NEMA, to be read for ever
+_ZONE = re.compile(r"[+-](?:0\d|1[0-4])[0-5]\d")
 _DATETIME = re.compile(
     r"(?P<date>\d{4}(?:\d\d){0,2})"
-    r"(?P<time>(?<=\d{8})\d\d(?:\d\d(?:[0-5]\d|60)?)?(?:\.\d{1,6})?)?"
-    r"(?P<zone>[+-](?:0\d|1[0-4])[0-5]\d)?"
+    r"(?P<time>(?<=\d{8})(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?)?"
+    rf"(?P<zone>{_ZONE.pattern})?"
 )
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?::?[0-5]\d(?::?(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
 
@@ -74,16 +75,30 @@ def check_time(value: str, _days: int = 0) -> str:
     return value
 
 
+def check_zone(value: str, _days: int = 0) -> str:
+    """Return an offset from UTC as it is: it stays true when whole days pass.
+
+    Raises:
+        MalformedDateError: it is none.
+    """
+    if _ZONE.fullmatch(value) is None:
+        raise MalformedDateError
+    return value
+
+
 _SHIFTS: dict[str, Callable[[str, int], str]] = {
     "DA": shift_date,
     "DT": shift_datetime,
     "TM": check_time,
+    "SH": check_zone,
 }
 
 
 @lru_cache(maxsize=8192)
 def shift_value(vr: str, value: bytes, days: int) -> bytes:
-    """Move every date of a value of VR DA or DT by whole days; of TM, check that it is a time.
+    """Move every date of a value of VR DA or DT by whole days.
+
+    Values of VR TM and SH (offsets from UTC) stay; it is checked that they are what they should be.
 
     Several values, ranges (`20240101-20240131`) and padding are understood.
 

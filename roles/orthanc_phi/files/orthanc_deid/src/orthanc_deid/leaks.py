@@ -13,9 +13,10 @@ So that a name such as "Philips", "Head" or "MR" does not hold back every study:
 - whatever its parts are, the family name beside the given name counts, in either order;
 - a number or code counts from four characters on, five if it is all digits.
 
-Searched are values that hold text, and short values of bytes. Not searched are UIDs, dates,
-times and numbers, where the digits of an identifier turn up by chance and which are replaced or
-have no room for one, and long binary values such as pixel data for the same reason.
+Searched are values that hold text (numbers too, if they hold more than a number) and short
+values of bytes. Not searched are UIDs, dates, times and numbers, where the digits of an identifier
+turn up by chance and which are replaced or have no room for one, and long binary values such as
+pixel data for the same reason.
 """
 
 import re
@@ -59,6 +60,7 @@ IDENTIFYING: Final = frozenset(
         0x00402017,  # Filler Order Number / Imaging Service Request
     }
 )
+_NUMBER_BYTES: Final = b"0123456789+-.eE\\ \0"
 _RUN: Final = re.compile(rb"[\x20-\x7e\x80-\xff]{3,}")
 
 
@@ -193,17 +195,19 @@ def _leaks(
                 yield from _leaks(data, item.elements, terms, charset, f"{here}/")
         elif tag == CHARSET:
             charset = data[element.value : element.stop]
-        elif is_searched(vr, element.stop - element.value) and holds_term(
-            vr, data[element.value : element.stop], charset, terms
-        ):
-            yield here
+        else:
+            value = data[element.value : element.stop]
+            if is_searched(vr, value) and holds_term(vr, value, charset, terms):
+                yield here
 
 
-def is_searched(vr: str, size: int) -> bool:
-    """Tell whether a value of this VR and number of bytes is searched."""
+def is_searched(vr: str, value: bytes) -> bool:
+    """Tell whether a value is searched: text, what should be a number and is none, few bytes."""
+    if vr in text_encoding.NUMBER_VRS:
+        return bool(value.strip(_NUMBER_BYTES))
     if vr in BINARY_VRS:
-        return 0 < size <= MAX_SEARCHED_BINARY
-    return size > 0 and vr in text_encoding.TEXT_VRS
+        return 0 < len(value) <= MAX_SEARCHED_BINARY
+    return bool(value) and vr in text_encoding.TEXT_VRS
 
 
 @lru_cache(maxsize=65536)

@@ -24,7 +24,7 @@ from orthanc_deid.elements import (
     format_tag,
 )
 from orthanc_deid.errors import Quarantine
-from orthanc_deid.text_encoding import TEXT_VRS
+from orthanc_deid.text_encoding import NUMBER_VRS, TEXT_VRS
 
 # Elements are kept in the tables up to this number; a file may hold any number of odd ones.
 MAX_ENTRIES: Final = 65536
@@ -84,7 +84,7 @@ class EntryTable(dict[bytes, Entry | None]):
 
 
 def _is_looked_at(tag: int, vr: str) -> bool:
-    return vr in TEXT_VRS or vr in BINARY_VRS or tag == SOP_CLASS
+    return vr in TEXT_VRS or vr in BINARY_VRS or vr in NUMBER_VRS or tag == SOP_CLASS
 
 
 def _delimiter(tag: int) -> Entry:

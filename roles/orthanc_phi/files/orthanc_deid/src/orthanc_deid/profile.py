@@ -154,11 +154,8 @@ class Profile:
     def _option_rule(self, option: str, code: str, vr: str) -> Rule | None:
         source = f"PS3.15 Table E.1-1, {option}"
         if code == "C" and option == "retain_modified_dates":
-            if vr in _DATE_VRS:
-                return Rule(Action.SHIFT, source)
-            # An offset from UTC stays true when whole days pass. Time stamps in binary
-            # (OB) cannot be moved and fall back to the Basic Profile.
-            return Rule("K", source) if vr == "SH" else None
+            # Time stamps in binary (OB) cannot be moved and fall back to the Basic Profile.
+            return Rule(Action.SHIFT, source) if vr in _DATE_VRS | {"SH"} else None
         return Rule(code, source)
 
     def _rule_by_vr(self, tag: int, vr: str) -> Rule | None:

@@ -9,6 +9,7 @@ from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 DEFAULT: Final = b""
+NUMBER_VRS: Final = frozenset({"DS", "IS"})
 TEXT_VRS: Final = frozenset(["AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"])
 
 

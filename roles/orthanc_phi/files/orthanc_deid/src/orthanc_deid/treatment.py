@@ -13,9 +13,9 @@ from orthanc_deid.attribute_types import TypeTree
 from orthanc_deid.dates import MalformedDateError, shift_value
 from orthanc_deid.dictionary import keyword_of
 from orthanc_deid.dummies import dummy_code_item, dummy_value
-from orthanc_deid.elements import Element, Item, Syntax, Table, Walker, format_tag
+from orthanc_deid.elements import BINARY_VRS, Element, Item, Syntax, Table, Walker, format_tag
 from orthanc_deid.errors import Quarantine
-from orthanc_deid.leaks import holds_term, is_searched, tag_label, terms_of
+from orthanc_deid.leaks import MAX_SEARCHED_BINARY, holds_term, is_searched, tag_label, terms_of
 from orthanc_deid.plan import CHARSET, LOOK
 from orthanc_deid.profile import CODE_SEQUENCES, Profile
 from orthanc_deid.report import Change, Record
@@ -67,7 +67,8 @@ class _Scope:
 
 @dataclass(slots=True)
 class _Kept:
-    path: str
+    parent: str
+    tag: int
     vr: str
     value: bytes
     charset: bytes
@@ -168,20 +169,20 @@ class Treatment:
     def _look(self, element: Element, scope: _Scope) -> None:
         """Remember a value that stays, for the leak check."""
         tag, vr = element.entry.tag, element.entry.vr
-        if not is_searched(vr, element.stop - element.value):
+        if element.stop - element.value > MAX_SEARCHED_BINARY and vr in BINARY_VRS:
             return
         value = self.data[element.value : element.stop]
         if tag == CHARSET:
             scope.charset = value
-        else:
-            self._kept.append(_Kept(scope.path + tag_label(tag), vr, value, scope.charset))
+        elif is_searched(vr, value):
+            self._kept.append(_Kept(scope.path, tag, vr, value, scope.charset))
 
     def _transform(
         self, element: Element, action: Action, rule: Rule, scope: _Scope
     ) -> Chunks | None:
         """Shift dates or remap UIDs."""
         if element.entry.sequence:
-            return self._items(element, element.items, scope)
+            return self._scrub(element, scope)
         value = self.data[element.value : element.stop]
         try:
             new = self._map(value) if action is Action.REMAP else self._shift(element, value)
@@ -218,9 +219,14 @@ class Treatment:
         if tag in CODE_SEQUENCES:
             return self._encode(element, dummy_code_item(element.syntax), scope)
         if vr == "SQ":
-            walker = Walker(self.data, self.context.scrub_tables)
-            return self._items(element, walker.items_of(element), scope)
+            return self._scrub(element, scope)
         return self._encode(element, dummy_value(tag, vr), scope)
+
+    def _scrub(self, element: Element, scope: _Scope) -> Chunks | None:
+        """Let a sequence keep its shape, its references and public codes, and nothing else."""
+        self._gather(element, scope.charset)
+        walker = Walker(self.data, self.context.scrub_tables)
+        return self._items(element, walker.items_of(element), scope)
 
     def _gather(self, element: Element, charset: bytes) -> None:
         """Take note of the identifiers in a value that goes."""
@@ -299,7 +305,7 @@ class Treatment:
             return
         for kept in self._kept:
             if holds_term(kept.vr, kept.value, kept.charset, terms):
-                raise Quarantine("leak", describe_leak(kept.path))
+                raise Quarantine("leak", describe_leak(kept.parent + tag_label(kept.tag)))
 
 
 def describe_leak(path: str) -> str:

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Instances to de-identify: small ones made here, and all that come with pydicom."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.data import get_testdata_files
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from orthanc_deid.engine import Engine, Output
+from orthanc_deid.identity import read_identity
+from orthanc_deid.keys import Keys
+from orthanc_deid.profile import load_profile
+from orthanc_deid.subject import Subject
+
+SUBJECT = Subject(7, "DEMO_ID000007", "DEMO^ID000007^^^", -100)
+KEYS = Keys.derive(b"a secret of the tests, 32 bytes.")
+
+IDENTITY = {
+    "SOPClassUID": CTImageStorage,
+    "SOPInstanceUID": "1.2.826.0.1.3",
+    "StudyInstanceUID": "1.2.826.0.1.1",
+    "SeriesInstanceUID": "1.2.826.0.1.2",
+    "PatientID": "PID-84213",
+}
+
+
+@cache
+def basic_engine() -> Engine:
+    return Engine(load_profile("basic"), KEYS)
+
+
+def data_set(**attributes: Any) -> Dataset:
+    """A data set that says who and what it is, with further attributes."""
+    made = Dataset()
+    known = IDENTITY | {"PatientName": "Quillfeather^Ottoline"}
+    for keyword, value in (known | attributes).items():
+        setattr(made, keyword, value)
+    return made
+
+
+def encode(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> bytes:
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def instance(**attributes: Any) -> bytes:
+    return encode(data_set(**attributes))
+
+
+def deidentify(data: bytes, engine: Engine | None = None) -> Output:
+    """What the service does with one instance."""
+    identifiers = read_identity(data).identifiers
+    return (engine or basic_engine()).deidentify(data, SUBJECT, identifiers)
+
+
+def read(data: bytes) -> Dataset:
+    return pydicom.dcmread(BytesIO(data))
+
+
+def output_of(**attributes: Any) -> Dataset:
+    return read(deidentify(instance(**attributes)).data)
+
+
+@cache
+def real_instances() -> dict[str, bytes]:
+    """All instances that come with pydicom, each given the identity that it lacks."""
+    found = {}
+    for path in sorted({Path(name) for name in get_testdata_files()}):
+        data = _with_identity(path) if path.is_file() and "DICOMDIR" not in path.name else None
+        if data is not None:
+            found[str(path)] = data
+    return found
+
+
+def _with_identity(path: Path) -> bytes | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = pydicom.dcmread(path, force=True)
+        except Exception:  # pydicom raises what it likes on files that are made to break it
+            return None
+        if "PatientName" not in dataset and "SOPClassUID" not in dataset:
+            return None
+        missing = {word: value for word, value in IDENTITY.items() if not dataset.get(word)}
+        if not missing:
+            return path.read_bytes()
+        for keyword, value in missing.items():
+            dataset.add_new(keyword, pydicom.datadict.dictionary_VR(keyword), value)
+        buffer = BytesIO()
+        try:
+            dataset.save_as(buffer)
+        except Exception:
+            return None
+    return buffer.getvalue()

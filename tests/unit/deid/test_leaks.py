@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last check: identifiers of the patient in what was kept hold the study back."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.dataset import Dataset
+
+from orthanc_deid.errors import Quarantine
+from orthanc_deid.identity import read_identity
+from orthanc_deid.leaks import find_leaks
+
+from .instances import deidentify, instance
+
+NAME = "Quillfeather^Ottoline^Maud^Dr"
+
+
+def is_held_back(**attributes: object) -> bool:
+    try:
+        deidentify(instance(**{"PatientName": NAME, **attributes}))
+    except Quarantine as error:
+        assert error.code == "leak"  # noqa: PT017
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "for Quillfeather",
+        "QUILLFEATHER, OTTOLINE",
+        "OttolineQuillfeather",
+        "x_quillfeather_y",
+        "PID-84213",
+        "pid 84213",
+        "born 14.03.1961",
+        "1961-03-14",
+        "ACC998877",
+    ],
+)
+def test_an_identifier_in_a_kept_text_holds_the_study_back(text: str) -> None:
+    assert is_held_back(Manufacturer=text, PatientBirthDate="19610314", AccessionNumber="ACC998877")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("Philips^Jo", "Philips Medical Systems"),
+        ("Head^MR", "MR of a HEAD"),
+        ("Li^Wu", "Liver"),
+        ("Quill^Ott", "Quilling"),
+        ("Brown^A", "Axial"),
+    ],
+)
+def test_a_name_that_is_also_a_word_of_the_trade_holds_nothing_back(name: str, kept: str) -> None:
+    assert not is_held_back(PatientName=name, Manufacturer=kept)
+
+
+def test_two_such_words_side_by_side_do() -> None:
+    assert is_held_back(PatientName="Head^Philips", Manufacturer="for Philips Head")
+
+
+def test_names_of_physicians_and_in_removed_sequences_count() -> None:
+    item = Dataset()
+    item.PersonName = "Brackenridge^Alma"
+    assert is_held_back(OperatorsName="Brackenridge^Alma", Manufacturer="Brackenridge")
+    assert is_held_back(
+        ReferringPhysicianIdentificationSequence=[item], Manufacturer="Brackenridge"
+    )
+
+
+@pytest.mark.parametrize(
+    ("charset", "name", "kept"),
+    [
+        ("ISO_IR 192", "Müßig^Jörg", "Gerät von MÜSSIG"),
+        ("ISO_IR 100", "Müßig^Jörg", "Geraet von Müßig"),
+        ("ISO_IR 144", "Жданов^Илья", "ЖДАНОВ"),
+        ("ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう", "山田"),
+        ("ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう", "tarou yamada"),
+    ],
+)
+def test_names_are_found_in_every_script(charset: str, name: str, kept: str) -> None:
+    assert is_held_back(SpecificCharacterSet=charset, PatientName=name, Manufacturer=kept)
+
+
+def test_identifiers_of_other_instances_of_the_study_count() -> None:
+    data = instance(Manufacturer="Brackenridge Inc")
+    output = deidentify(data)
+    other = read_identity(instance(PatientName="Brackenridge^Alma")).identifiers
+    assert find_leaks(output.data, other) == ["0008,0070"]
+    assert find_leaks(output.data, read_identity(data).identifiers) == []
+
+
+def test_what_the_engine_wrote_itself_is_no_leak() -> None:
+    output = deidentify(instance(PatientName="Demo^X", PatientID="DEMO_ID000007"))
+    assert find_leaks(output.data, frozenset({"demo", "demo id 000007"})) == []

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Profiles: what the site decides wins, and what is wrong is said at once, with the nearest."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import orthanc_deid
+from orthanc_deid.cli import main
+from orthanc_deid.engine import Engine
+from orthanc_deid.errors import ProfileError
+from orthanc_deid.profile import load_profile
+
+from .instances import KEYS, deidentify, instance, read
+
+
+def test_the_site_keeps_removes_and_empties_what_it_wants() -> None:
+    actions = {"StationName": "keep", "0018,1030": "remove", "Manufacturer": "empty"}
+    engine = Engine(load_profile("basic", actions), KEYS)
+    given = instance(StationName="CT1", ProtocolName="Routine", Manufacturer="Maker")
+    after = read(deidentify(given, engine).data)
+    assert after.StationName == "CT1"
+    assert "ProtocolName" not in after
+    assert after.Manufacturer == ""
+
+
+def test_every_problem_is_named_at_once_with_the_nearest_right_word() -> None:
+    with pytest.raises(ProfileError) as caught:
+        load_profile("basic", {"StationNam": "keep", "0018,1030": "remvoe", "PatientID": "keep"})
+    problems = "\n".join(caught.value.problems)
+    assert "'StationNam'" in problems
+    assert "StationName" in problems
+    assert "'remvoe'" in problems
+    assert "nearest is remove" in problems
+    assert "always written by the engine" in problems
+
+
+def test_a_profile_can_be_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(
+        'name = "site"\noptions = ["retain_modified_dates"]\n[tag_actions]\n"0008,1010" = "keep"\n'
+    )
+    profile = load_profile(path)
+    assert profile.name == "site"
+    assert profile.tag_actions == {0x00081010: "keep"}
+
+
+def test_two_profiles_differ_in_their_digest_if_they_decide_differently() -> None:
+    basic = load_profile("basic")
+    assert basic.digest == load_profile("basic").digest
+    assert basic.digest != load_profile("basic", {"StationName": "keep"}).digest
+
+
+def test_an_unknown_profile_says_which_there_are() -> None:
+    with pytest.raises(ProfileError, match="basic"):
+        load_profile("basci")
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ('{"tag_actions": {"StationName": "keep"}}', 0),
+        ('[tag_actions]\nStationName = "keep"', 0),
+        ('{"tag_actions": {"StationName": "hold"}}', 1),
+        ("{nonsense", 1),
+    ],
+)
+def test_profile_check_reads_json_and_toml(
+    text: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert main(["profile", "check", "-"]) == status
+
+
+def test_profile_check_needs_no_package_but_pydicom() -> None:
+    blocked = ("sqlalchemy", "httpx", "rich", "procrastinate", "psycopg", "psycopg2", "alembic")
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(orthanc_deid.__file__).parents[1])!r}); "
+        f"sys.modules.update(dict.fromkeys({blocked!r})); "
+        "from orthanc_deid.cli import main; sys.exit(main(['profile', 'check', '-']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps({"tag_actions": {"StationName": "keep"}}),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
