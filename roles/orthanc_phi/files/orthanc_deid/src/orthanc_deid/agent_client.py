@@ -75,11 +75,11 @@ class AgentClient:
     def _send(self, call: str, arguments: dict[str, Any]) -> tuple[int, Future[Answer]]:
         number = next(self._numbers)
         future: Future[Answer] = Future()
-        self._waiting[number] = future
         line = json.dumps({"number": number, "call": call, **arguments})
         try:
             with self._lock:
                 stdin = self._running().stdin
+                self._waiting[number] = future
                 if stdin is not None:
                     stdin.write(line + "\n")
                     stdin.flush()
@@ -90,7 +90,7 @@ class AgentClient:
     def _running(self) -> subprocess.Popen[str]:
         if self._stopped:
             raise BrokenPipeError
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None:
             self._process = subprocess.Popen(  # noqa: S603 - the command is the plugin's own
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
@@ -104,8 +104,13 @@ class AgentClient:
             number, status, body = json.loads(line)
             if future := self._waiting.get(number):
                 _resolve(future, (status, body))
-        # It has ended, so what it was asked before stays unanswered.
-        for future in list(self._waiting.values()):
+        with self._lock:
+            # It has ended: what it was asked stays unanswered, the next question starts another.
+            unanswered = list(self._waiting.values())
+            if self._process is process:
+                self._process = None
+        process.wait()
+        for future in unanswered:
             _resolve(future, AWAY)
 
 
