@@ -1,0 +1,35 @@
+"""Deploys the tests' site once, before the first test, and removes it after the last."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import deployed
+import pytest
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the playbook's first runs printed."""
+
+    predicted: subprocess.CompletedProcess[str]
+    first: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Runs]:
+    """Deploy the site from nothing: predicted in check mode first, then for real."""
+    deployed.playbook("remove", "-e", "{orthanc_site_remove_data: true}")
+    predicted = deployed.playbook("site", "--check", "--diff")
+    first = deployed.playbook("site", "--diff")
+    yield Runs(predicted, first)
+    if not os.environ.get("E2E_KEEP"):
+        deployed.playbook("remove", "-e", "{orthanc_site_remove_data: true}")
+
+
+@pytest.fixture(autouse=True)
+def _deployed(site: Runs) -> None:
+    """Every test here needs the site."""
