@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import deployed
 import pytest
-
-
-@dataclass(frozen=True)
-class Runs:
-    """What the playbook's first runs printed."""
-
-    predicted: subprocess.CompletedProcess[str]
-    first: subprocess.CompletedProcess[str]
+from deployed import Runs
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ CONTAINERS = (
     "e2e-phi", "e2e-phi-db", "e2e-phi-worker-1", "e2e-phi-worker-2",
     "e2e-anon", "e2e-anon-db", "e2e-disk", "e2e-disk-db",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the playbook's first runs printed."""
+
+    predicted: subprocess.CompletedProcess[str]
+    first: subprocess.CompletedProcess[str]
 
 
 def playbook(name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -11,8 +11,7 @@ import time
 import deployed
 import httpx
 import pytest
-from conftest import Runs
-from deployed import CONFIG, CONTAINERS
+from deployed import CONFIG, CONTAINERS, Runs
 
 
 def secrets() -> list[str]:
