@@ -13,7 +13,7 @@ from pydicom.uid import (
 )
 
 from orthanc_deid.dictionary import dictionary_vr, profile_table
-from orthanc_deid.profile import OWN_ATTRIBUTES
+from orthanc_deid.rules import OWN_ATTRIBUTES
 
 from .instances import SUBJECT, data_set, deidentify, encode, output_of, read
 

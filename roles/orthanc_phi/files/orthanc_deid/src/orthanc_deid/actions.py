@@ -14,7 +14,9 @@ class Action(StrEnum):
     EMPTY = "empty"
     REPLACE = "replace"  # by a value that means nothing and is valid for the VR
     REMAP = "remap"  # UIDs
-    SHIFT = "shift"  # dates
+    SHIFT = "shift"  # dates: by the subject's offset, or by nothing where dates stay
+    CLEAN = "clean"  # text
+    CAP_AGE = "cap_age"  # ages over 89 become 90
 
 
 @dataclass(frozen=True, slots=True)

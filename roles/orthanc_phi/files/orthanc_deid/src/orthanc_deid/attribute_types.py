@@ -35,6 +35,11 @@ def _table() -> dict[str, Any]:
     return load_table("attribute_types.json")
 
 
+def known_sop_classes() -> list[str]:
+    """Return the UIDs of the SOP Classes whose Types are known."""
+    return list(_table()["sop_classes"])
+
+
 @cache
 def types_of_sop_class(uid: str) -> TypeTree | None:
     """Return the Types in the IOD of a SOP Class, or None if the SOP Class is not known."""

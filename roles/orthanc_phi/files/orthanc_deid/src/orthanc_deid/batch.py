@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from orthanc_deid.cleaning import union
 from orthanc_deid.engine import Engine, Output
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.identity import Identity, read_identity
@@ -141,13 +142,14 @@ class _Job:
             )
         subject = self.subject_of(*patients.pop())
         terms = frozenset().union(*(identity.identifiers for _, identity in study))
+        known = union(frozenset(identity.known for _, identity in study))
         written: dict[Path, Path] = {}
         records: list[Record] = []
         with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.out_dir) as partial:
             for path, identity in study:
                 try:
                     output = self.engine.deidentify(
-                        (self.in_dir / path).read_bytes(), subject, terms
+                        (self.in_dir / path).read_bytes(), subject, terms, known
                     )
                     target = self.out_dir / _new_path(path, identity, output, subject, terms)
                     if target in written:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from orthanc_deid.errors import DeidError, ProfileError
+from orthanc_deid.explain import explain
 from orthanc_deid.profile import BUILT_IN, load_profile, parse_profile
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
 # rest, are not even imported for these.
-_OWN_COMMANDS = frozenset({"profile", "run"})
+_OWN_COMMANDS = frozenset({"explain", "profile", "run"})
 
 _RUN_HELP = """\
 De-identify every DICOM file below IN_DIR into the same tree below OUT_DIR.
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_profile(commands)
+    _add_explain(commands)
     if not arguments or arguments[0] not in _OWN_COMMANDS:
         from orthanc_deid import service_cli  # noqa: PLC0415
 
@@ -125,4 +127,35 @@ def _check(arguments: argparse.Namespace) -> int:
     source = parse_profile(sys.stdin.read()) if arguments.source == "-" else arguments.source
     profile = load_profile(source, parse_profile(arguments.tag_actions))
     print(f"profile {profile.name} can be used (digest {profile.digest[:12]})")
+    return 0
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="say what a profile does to attributes, and by which rule",
+        description="Say what happens to attributes, and by which rule. "
+        "Without ATTRIBUTE: to every attribute of PS3.15 Table E.1-1.",
+    )
+    explain.add_argument(
+        "attributes",
+        metavar="ATTRIBUTE",
+        nargs="*",
+        help="keyword or gggg,eeee; inside a sequence: SEQUENCE/ATTRIBUTE",
+    )
+    explain.add_argument("--profile", metavar="FILE|NAME", default="basic")
+    explain.add_argument(
+        "--sop-class",
+        metavar="NAME|UID",
+        default="",
+        help="whose attribute Types decide, such as CT or EnhancedMR (default: Types not known)",
+    )
+    explain.set_defaults(run=_explain)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    profile = load_profile(arguments.profile)
+    for told in explain(profile, arguments.sop_class, arguments.attributes):
+        kind = f", Type {told.kind}" if told.kind else ""
+        print(f"{told.attribute} [{told.vr}{kind}] {told.what} ({told.rule})")
     return 0

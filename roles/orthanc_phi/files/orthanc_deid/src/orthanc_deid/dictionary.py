@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is known of attributes: pydicom's dictionary, and Table E.1-1 where that is newer."""
 
+import difflib
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -68,6 +70,18 @@ def tag_of(name: str) -> int | None:
     if known is not None:
         return int(known)
     return next((tag for tag, (_, keyword) in _newer().items() if keyword == name), None)
+
+
+def nearest_keyword(name: str) -> str:
+    """Return the hint `; the nearest is ...` to a keyword that is wrong, or the empty string."""
+    return nearest(name, keywords())
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the hint to a word that is none of those known, or the empty string."""
+    by_lower = {one.lower(): one for one in known}
+    matches = difflib.get_close_matches(word.lower(), by_lower, 1, 0.6)
+    return f"; the nearest is {by_lower[matches[0]]}" if matches else ""
 
 
 @cache

@@ -11,7 +11,8 @@ from typing import Final
 
 from orthanc_deid import __version__, uids
 from orthanc_deid.attribute_types import types_of_sop_class
-from orthanc_deid.elements import Syntax, Walker
+from orthanc_deid.cleaning import cleaner, known_in, union
+from orthanc_deid.elements import Element, Syntax, Walker
 from orthanc_deid.identity import (
     SERIES,
     SOP_INSTANCE,
@@ -22,9 +23,11 @@ from orthanc_deid.identity import (
 from orthanc_deid.keys import Keys
 from orthanc_deid.part10 import close_dataset, file_head, open_instance
 from orthanc_deid.plan import SOP_CLASS, make_tables
-from orthanc_deid.profile import Profile
 from orthanc_deid.report import Record
+from orthanc_deid.rules import Profile
 from orthanc_deid.subject import Subject
+from orthanc_deid.text import TextCleaner
+from orthanc_deid.text_known import Known
 from orthanc_deid.treatment import Context, Treatment
 
 UID_CACHE: Final = 65536
@@ -59,7 +62,13 @@ class Engine:
         self._keys = keys
         self._tables = make_tables(profile.rule, look=True)
         self._scrub_tables = make_tables(profile.scrub_rule, look=True)
-        self._map_uid = lru_cache(UID_CACHE)(lambda uid: uids.map_uid(keys.uid, uid))
+        self._map_uid = lru_cache(UID_CACHE)(self._new_uid)
+
+    def _new_uid(self, old: str) -> str:
+        # What is no UID may be anything, and is not retained as one.
+        if self.profile.keeps_uids and uids.is_valid(old):
+            return old
+        return uids.map_uid(self._keys.uid, old)
 
     def map_uid(self, old: str) -> str:
         """Return the new UID of a UID, the same in every instance of the project."""
@@ -77,7 +86,11 @@ class Engine:
         return f"{int.from_bytes(digest[:8]) % 10**_NUMBER_DIGITS:0{_NUMBER_DIGITS}d}"
 
     def deidentify(
-        self, data: bytes, subject: Subject, identifiers: frozenset[str] = frozenset()
+        self,
+        data: bytes,
+        subject: Subject,
+        identifiers: frozenset[str] = frozenset(),
+        known: Known | None = None,
     ) -> Output:
         """De-identify one instance.
 
@@ -86,6 +99,7 @@ class Engine:
             subject: the patient's new identity.
             identifiers: terms that must not be found in the output, besides those that the
                 instance itself tells; see `leaks`.
+            known: what the other instances of the study tell, for text cleaning.
 
         Raises:
             Quarantine: a person must look at it; nothing of it may leave.
@@ -105,6 +119,7 @@ class Engine:
             scrub_tables=self._scrub_tables,
             types=types_of_sop_class(old[SOP_CLASS]),
             record=record,
+            cleaner=lambda: self._cleaner(instance.data, elements, known, subject),
             own=self._own_elements(instance.syntax, subject, study),
         )
         treatment = Treatment(context, instance.data, walker)
@@ -119,6 +134,13 @@ class Engine:
             series_instance_uid=self._map_uid(old[SERIES]),
             study_instance_uid=study,
         )
+
+    def _cleaner(
+        self, data: bytes, elements: list[Element], known: Known | None, subject: Subject
+    ) -> TextCleaner:
+        own = known_in(data, elements)
+        offset = subject.date_offset if self.profile.moves_dates else None
+        return cleaner(union(frozenset({own, known or own})), offset)
 
     def _codes(self) -> tuple[str, ...]:
         return tuple(code for code, _ in self.profile.codes)

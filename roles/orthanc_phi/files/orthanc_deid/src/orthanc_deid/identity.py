@@ -7,12 +7,14 @@ from functools import cache
 from typing import Final
 
 from orthanc_deid.actions import Action, Rule
+from orthanc_deid.cleaning import known_in
 from orthanc_deid.elements import Element, Syntax, Walker
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.leaks import IDENTIFYING, terms_of
 from orthanc_deid.part10 import open_instance
 from orthanc_deid.plan import CHARSET, SOP_CLASS, EntryTable, make_tables
 from orthanc_deid.text_encoding import DEFAULT, decode
+from orthanc_deid.text_known import TELLING_TAGS, Known
 
 SOP_INSTANCE: Final = 0x00080018
 STUDY: Final = 0x0020000D
@@ -45,6 +47,7 @@ class Identity:
 
     Attributes:
         identifiers: what must not be found in the output, see `leaks`.
+        known: what text cleaning takes out of the study's texts.
         deidentified: whether Patient Identity Removed (0012,0062) says YES.
     """
 
@@ -58,6 +61,7 @@ class Identity:
     study_date: str
     modality: str
     identifiers: frozenset[str]
+    known: Known
     deidentified: bool
 
 
@@ -77,6 +81,7 @@ def read_identity(data: bytes) -> Identity:
     return Identity(
         **{name: values.get(tag, "") for tag, name in _WANTED.items()},
         identifiers=frozenset(_terms(instance.data, elements, DEFAULT)),
+        known=known_in(instance.data, elements),
         deidentified=values.get(_IDENTITY_REMOVED, "").upper() == "YES",
     )
 
@@ -84,8 +89,10 @@ def read_identity(data: bytes) -> Identity:
 @cache
 def _tables() -> dict[Syntax, EntryTable]:
     note = Rule(Action.KEEP, "identity")
-    wanted = {*_WANTED, *IDENTIFYING, CHARSET, _IDENTITY_REMOVED}
-    return make_tables(lambda tag, vr: note if tag in wanted or vr == "PN" else None, look=False)
+    wanted = {*_WANTED, *IDENTIFYING, *TELLING_TAGS, CHARSET, _IDENTITY_REMOVED}
+    return make_tables(
+        lambda tag, vr: note if tag in wanted or vr in ("PN", "DA") else None, look=False
+    )
 
 
 def top_values(data: bytes, elements: Iterable[Element]) -> dict[int, str]:

@@ -29,7 +29,7 @@ from orthanc_deid import text_encoding
 from orthanc_deid.elements import BINARY_VRS, Element, Syntax, Walker
 from orthanc_deid.part10 import open_instance
 from orthanc_deid.plan import CHARSET, EntryTable, make_tables
-from orthanc_deid.profile import OWN_ATTRIBUTES
+from orthanc_deid.rules import OWN_ATTRIBUTES
 from orthanc_deid.text_tokens import is_unspaced, tokens_of
 
 MIN_NAME: Final = 3

@@ -30,6 +30,7 @@ class Record:
         changes: how often each change was made.
         problems: attributes whose value could not be treated as their rule says and which were
             taken out instead, with the reason.
+        cleaned: texts out of which something was taken, and its kind (`name`, `date`, ...).
     """
 
     profile: str
@@ -38,6 +39,7 @@ class Record:
     instances: int = 1
     changes: Counter[Change] = field(default_factory=Counter)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cleaned: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def merge(self, other: Record) -> None:
         """Add what was done to another instance of the study.
@@ -50,6 +52,7 @@ class Record:
         self.instances += other.instances
         self.changes.update(other.changes)
         self.problems.update(other.problems)
+        self.cleaned.update(other.cleaned)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record for JSON."""
@@ -73,5 +76,9 @@ class Record:
             "problems": [
                 {"path": path, "reason": reason, "count": count}
                 for (path, reason), count in sorted(self.problems.items())
+            ],
+            "cleaned": [
+                {"path": path, "kind": kind, "count": count}
+                for (path, kind), count in sorted(self.cleaned.items())
             ],
         }

@@ -14,7 +14,8 @@ TEXT_VRS: Final = frozenset(["AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC
 
 
 @lru_cache(maxsize=256)
-def _encodings(charset: bytes) -> list[str]:
+def encodings_of(charset: bytes) -> list[str]:
+    """Return the Python codecs of a value of Specific Character Set."""
     names = [name.strip(" \0") for name in charset.decode("latin-1").split("\\")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -38,4 +39,4 @@ def decode(value: bytes, charset: bytes, *, is_name: bool = False) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         delimiters = PN_DELIMS if is_name else TEXT_VR_DELIMS
-        return decode_bytes(value, _encodings(charset), delimiters)
+        return decode_bytes(value, encodings_of(charset), delimiters)

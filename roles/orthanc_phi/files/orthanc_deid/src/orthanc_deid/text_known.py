@@ -30,6 +30,8 @@ _PLACE_TAGS = frozenset(
 # Attributes that hold a person's name in another VR than PN.
 _PERSON_TAGS = frozenset((0x00402008, 0x00402009, 0x00081070, 0x00081050, 0x00081060))
 _BIRTH_DATE = 0x00100030
+# All attributes that count whatever their VR.
+TELLING_TAGS = _NUMBER_TAGS | _PLACE_TAGS | _PERSON_TAGS | {_BIRTH_DATE}
 
 # Parts of names that are no name alone: titles, degrees, particles, generations.
 _PARTICLES = """

@@ -10,6 +10,7 @@ from typing import Final
 
 from orthanc_deid.actions import Action, Rule, choose
 from orthanc_deid.attribute_types import TypeTree
+from orthanc_deid.cleaning import cap_age, clean_value
 from orthanc_deid.dates import MalformedDateError, shift_value
 from orthanc_deid.dictionary import keyword_of
 from orthanc_deid.dummies import dummy_code_item, dummy_value
@@ -17,9 +18,10 @@ from orthanc_deid.elements import BINARY_VRS, Element, Item, Syntax, Table, Walk
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.leaks import MAX_SEARCHED_BINARY, holds_term, is_searched, tag_label, terms_of
 from orthanc_deid.plan import CHARSET, LOOK
-from orthanc_deid.profile import CODE_SEQUENCES, Profile
 from orthanc_deid.report import Change, Record
+from orthanc_deid.rules import CODE_SEQUENCES, Profile
 from orthanc_deid.subject import Subject
+from orthanc_deid.text import VR_LENGTH, TextCleaner
 from orthanc_deid.text_encoding import DEFAULT
 
 _SCHEME: Final = 0x00080102  # Coding Scheme Designator
@@ -27,6 +29,8 @@ _CODE: Final = frozenset({0x00080100, _SCHEME, 0x00080103, 0x00080104, 0x0008011
 # Codes of these schemes mean the same to everyone and stay where a sequence is made anonymous
 # in its own shape. Local codes may hold anything.
 _PUBLIC_SCHEMES: Final = frozenset({b"DCM", b"SCT", b"SRT", b"SNM3", b"LN", b"UCUM", b"FMA"})
+_MAPPINGS: Final = frozenset({Action.SHIFT, Action.REMAP, Action.CAP_AGE})
+_CLEAN_INSIDE: Final = Rule(Action.CLEAN, "text inside a sequence that is cleaned")
 _NO_TYPES: Final = TypeTree()
 
 Chunks = list[bytes | memoryview]
@@ -41,6 +45,7 @@ class Context:
         scrub_tables: the entries for sequences that are made anonymous in their own shape.
         types: the Types in the IOD of the instance, or None if that is not known.
         record: where what is done is noted.
+        cleaner: gives the rules of text cleaning for the study; only called if text is cleaned.
         own: encoded elements, in order of their tags, that stand at the top level whatever the
             input says there.
     """
@@ -51,6 +56,7 @@ class Context:
     scrub_tables: Mapping[Syntax, Table]
     types: TypeTree | None
     record: Record
+    cleaner: Callable[[], TextCleaner]
     own: Mapping[int, bytes]
 
 
@@ -63,6 +69,7 @@ class _Scope:
     charset: bytes = DEFAULT
     path: str = ""
     public_code: bool = False
+    clean: bool = False  # whether all text is cleaned here
 
 
 @dataclass(slots=True)
@@ -95,6 +102,7 @@ class Treatment:
     _view: memoryview = field(init=False)
     _terms: set[frozenset[str]] = field(init=False, default_factory=set)
     _kept: list[_Kept] = field(init=False, default_factory=list)
+    _cleaner: TextCleaner | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._view = memoryview(self.data)
@@ -145,20 +153,51 @@ class Treatment:
 
     def _treat(self, element: Element, scope: _Scope) -> Chunks | None:
         """Return what stands for an element, nothing if it goes, or None if it stays."""
-        entry = element.entry
-        rule = entry.rule
-        if rule is LOOK:
-            self._look(element, scope)
-            return None
+        rule = element.entry.rule
         if not isinstance(rule, Rule):
             return self._items(element, element.items, scope)
-        kind = scope.types.types.get(entry.tag)
+        if rule is LOOK and scope.clean and element.entry.vr in VR_LENGTH:
+            rule = _CLEAN_INSIDE
+        kind = scope.types.types.get(element.entry.tag)
         action = choose(rule.code, kind, iod_known=self.context.types is not None)
-        if action is Action.KEEP or (scope.public_code and entry.tag in _CODE):
+        if action is Action.KEEP or self._is_code(element, scope):
             return self._keep(element, scope)
-        if action is Action.SHIFT or action is Action.REMAP:
+        if action is Action.CLEAN:
+            return self._clean(element, rule, scope)
+        if action in _MAPPINGS:
             return self._transform(element, action, rule, scope)
         return self._take(element, action, rule, scope)
+
+    def _is_code(self, element: Element, scope: _Scope) -> bool:
+        return scope.public_code and element.entry.tag in _CODE
+
+    def _clean(self, element: Element, rule: Rule, scope: _Scope) -> Chunks | None:
+        """Clean a text, or all texts in a sequence."""
+        tag, vr = element.entry.tag, element.entry.vr
+        if vr == "SQ":
+            return self._items(element, element.items, replace(scope, clean=True))
+        value = self.data[element.value : element.stop]
+        if not value:
+            return None
+        new, kinds = clean_value(self._text_cleaner(), vr, value, scope.charset)
+        if not kinds:
+            self._look(element, scope)
+            return None
+        self._gather(element, scope.charset)
+        if not new.strip():
+            kind = scope.types.types.get(tag)
+            action = choose("X/Z/D", kind, iod_known=self.context.types is not None)
+            return self._take(element, action, rule, scope)
+        path = scope.path + tag_label(tag)
+        self.context.record.cleaned.update((path, kind) for kind in kinds)
+        self._note(element, Action.CLEAN, rule, scope)
+        self._kept.append(_Kept(scope.path, tag, vr, new, scope.charset))
+        return self._encode(element, new, scope)
+
+    def _text_cleaner(self) -> TextCleaner:
+        if self._cleaner is None:
+            self._cleaner = self.context.cleaner()
+        return self._cleaner
 
     def _keep(self, element: Element, scope: _Scope) -> Chunks | None:
         if element.items is not None:
@@ -180,15 +219,15 @@ class Treatment:
     def _transform(
         self, element: Element, action: Action, rule: Rule, scope: _Scope
     ) -> Chunks | None:
-        """Shift dates or remap UIDs."""
+        """Shift dates, remap UIDs, or cap ages."""
         if element.entry.sequence:
             return self._scrub(element, scope)
         value = self.data[element.value : element.stop]
         try:
-            new = self._map(value) if action is Action.REMAP else self._shift(element, value)
+            new = self._mapped(element.entry.vr, value, action)
         except MalformedDateError:
             path = scope.path + tag_label(element.entry.tag)
-            self.context.record.problems[path, "not a date or time by the standard"] += 1
+            self.context.record.problems[path, "not a date, time or age by the standard"] += 1
             kind = scope.types.types.get(element.entry.tag)
             fallback = choose("X/Z/D", kind, iod_known=True)
             return self._take(element, fallback, rule, scope)
@@ -197,8 +236,16 @@ class Treatment:
         self._note(element, action, rule, scope)
         return self._encode(element, new, scope)
 
-    def _shift(self, element: Element, value: bytes) -> bytes:
-        return shift_value(element.entry.vr, value, self.context.subject.date_offset)
+    def _mapped(self, vr: str, value: bytes, action: Action) -> bytes:
+        if action is Action.REMAP:
+            return self._map(value)
+        if action is Action.CAP_AGE:
+            age = cap_age(value)
+            if age is None:
+                raise MalformedDateError
+            return age
+        moves = self.context.profile.moves_dates
+        return shift_value(vr, value, self.context.subject.date_offset if moves else 0)
 
     def _map(self, value: bytes) -> bytes:
         old = value.decode("latin-1").split("\\")

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which rule holds for an attribute: the site's, then the options', then the Basic Profile's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any, Final, NamedTuple
+
+from orthanc_deid.actions import Action, Rule
+from orthanc_deid.dictionary import dictionary_vr, profile_table
+from orthanc_deid.text import VR_LENGTH
+from orthanc_deid.uids import NAMES_A_CLASS
+
+
+class Option(NamedTuple):
+    """An option of PS3.15 Annex E: its column in Table E.1-1, and its code in CID 7050."""
+
+    column: str
+    code: str
+
+
+OPTIONS: Final = {
+    "retain_uids": Option("rtnUIDs", "113110"),
+    "retain_device_identity": Option("rtnDevId", "113109"),
+    "retain_institution_identity": Option("rtnInstId", "113112"),
+    "retain_patient_characteristics": Option("rtnPatChars", "113108"),
+    "retain_full_dates": Option("rtnLongFullDates", "113106"),
+    "retain_modified_dates": Option("rtnLongModifDates", "113107"),
+    "clean_descriptors": Option("cleanDesc", "113105"),
+}
+EXCLUSIVE: Final = ("retain_full_dates", "retain_modified_dates")
+DATE_VRS: Final = frozenset({"DA", "DT", "TM"})
+# Whose items are codes and nothing else, so that a dummy of them is a code.
+CODE_SEQUENCES: Final = frozenset({0x00080082, 0x00401101})
+
+# What the engine itself writes at the top level, from the subject and the profile.
+OWN_ATTRIBUTES: Final = frozenset(
+    {
+        0x00080018,  # SOP Instance UID
+        0x0020000D,  # Study Instance UID
+        0x0020000E,  # Series Instance UID
+        0x00080050,  # Accession Number
+        0x00100010,  # Patient's Name
+        0x00100020,  # Patient ID
+        0x00120062,  # Patient Identity Removed
+        0x00120063,  # De-identification Method
+        0x00120064,  # De-identification Method Code Sequence
+        0x00200010,  # Study ID
+        0x00280303,  # Longitudinal Temporal Information Modified
+    }
+)
+_BASIC_CODE: Final = "113100"
+_WRITTEN_VRS: Final = frozenset({"AE", "AS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"})
+
+_PRIVATE: Final = Rule("X", "private attribute")
+_GROUP_LENGTH: Final = Rule("X", "group length")
+_NOT_A_DATASET: Final = Rule("X", "attribute of another kind of data set")
+_UNKNOWN: Final = Rule("X", "unknown attribute")
+_OTHER_VR: Final = Rule("X", "sequence that is not encoded as one")
+_OVERLAY_FRAME: Final = Rule("X", "overlay plane whose data go")
+_UID_BY_VR: Final = Rule("U", "every UID")
+_SCRUBBED: Final = Rule(Action.REPLACE, "inside a sequence that is replaced")
+_NAME_BY_VR: Final = Rule("X/Z/D", "every person's name")
+
+
+@cache
+def _fixed_rows() -> dict[int, list[Any]]:
+    rows = profile_table()["rows"]
+    return {int(tag, 16): row for tag, row in rows.items() if "x" not in tag and tag != "private"}
+
+
+def table_tags() -> list[int]:
+    """Return the attributes of Table E.1-1, without the repeating groups."""
+    return sorted(_fixed_rows())
+
+
+def table_row(tag: int) -> list[Any] | None:
+    """Return the row of Table E.1-1 that an attribute falls under."""
+    row = _fixed_rows().get(tag)
+    if row is not None:
+        return row
+    rows = profile_table()["rows"]
+    group, element = f"{tag >> 16:04X}", f"{tag & 0xFFFF:04X}"
+    if group[0] in "56" and group[1] == "0" and not tag >> 16 & 1:
+        repeating = rows.get(f"{group[:2]}xx{element}") or rows.get(f"{group[:2]}xxxxxx")
+        return list(repeating) if repeating else None
+    return None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is done to each attribute.
+
+    Attributes:
+        name: the profile's name, which goes into the output.
+        options: switches of PS3.15 Annex E, see `OPTIONS`.
+        tag_actions: what the site decided for single attributes, which comes before all else.
+    """
+
+    name: str
+    options: frozenset[str] = frozenset()
+    tag_actions: Mapping[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that the profile decides, to tell one from another."""
+        content = [
+            self.name,
+            sorted(self.options),
+            sorted(self.tag_actions.items()),
+            profile_table()["edition"],
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @cached_property
+    def codes(self) -> tuple[tuple[str, str], ...]:
+        """Code and meaning (CID 7050) of the profile and the options that it carries out."""
+        claimed = {_BASIC_CODE, *(OPTIONS[option].code for option in self.options)}
+        codes = profile_table()["method_codes"].items()
+        return tuple((code, meaning) for code, (meaning, _) in codes if code in claimed)
+
+    @cached_property
+    def keeps_dates(self) -> bool:
+        """Whether dates stay, moved or not, and are not taken away."""
+        return not self.options.isdisjoint(EXCLUSIVE)
+
+    @cached_property
+    def moves_dates(self) -> bool:
+        """Whether dates are moved by the subject's offset."""
+        return "retain_modified_dates" in self.options
+
+    @cached_property
+    def keeps_uids(self) -> bool:
+        """Whether UIDs stay what they are."""
+        return "retain_uids" in self.options
+
+    @property
+    def temporal_information(self) -> str:
+        """What (0028,0303) says about the dates."""
+        if self.moves_dates:
+            return "MODIFIED"
+        return "UNMODIFIED" if self.keeps_dates else "REMOVED"
+
+    def rule(self, tag: int, vr: str) -> Rule | None:
+        """Return the rule for an attribute, or None if it stays as it is.
+
+        Args:
+            tag: its tag.
+            vr: its VR as written; the dictionary's one in implicit VR, UN if unknown.
+        """
+        if tag in self.tag_actions:
+            return Rule(self.tag_actions[tag], "the site's tag_actions")
+        structural = _structural_rule(tag, vr)
+        if structural is not None:
+            return structural
+        row = table_row(tag)
+        if row is None and tag >> 24 == 0x60 and self.rule(tag & ~0xFFFF | 0x3000, "OW"):
+            return _OVERLAY_FRAME
+        rule = self._row_rule(row, vr) if row is not None else None
+        return rule or self._rule_by_vr(tag, vr)
+
+    def scrub_rule(self, tag: int, vr: str) -> Rule | None:
+        """Return the rule inside a sequence that Table E.1-1 wants replaced by a dummy.
+
+        Such a sequence keeps its shape, so that it stays valid, and loses everything that was
+        written by people: text, names, dates and local codes.
+        """
+        structural = _structural_rule(tag, vr)
+        if structural is not None:
+            return structural
+        row = table_row(tag)
+        if row is not None and (row[3] == "X" or tag in CODE_SEQUENCES):
+            return self._row_rule(row, vr)
+        if vr in _WRITTEN_VRS:
+            return _SCRUBBED
+        return self._rule_by_vr(tag, vr)
+
+    def _row_rule(self, row: list[Any], vr: str) -> Rule:
+        granted = {
+            option: row[4][OPTIONS[option].column]
+            for option in sorted(self.options)
+            if OPTIONS[option].column in row[4]
+        }
+        # An option that keeps an attribute says more than one that keeps it cleaned.
+        for wanted in ("K", "C"):
+            for option, code in granted.items():
+                action = _option_action(option, code, vr) if code == wanted else None
+                if action is not None:
+                    return Rule(action, f"PS3.15 Table E.1-1, {option}")
+        return Rule(row[3], "PS3.15 Table E.1-1, Basic Profile")
+
+    def _rule_by_vr(self, tag: int, vr: str) -> Rule | None:
+        if vr == "UI":
+            return None if tag in NAMES_A_CLASS else _UID_BY_VR
+        if vr == "PN":
+            return _NAME_BY_VR
+        if vr in DATE_VRS:
+            return Rule(Action.SHIFT if self.keeps_dates else "X/Z/D", "every date and time")
+        return None
+
+
+def _option_action(option: str, code: str, vr: str) -> str | None:
+    """Return what an option does to an attribute, or None if it cannot do it for this VR."""
+    if option in EXCLUSIVE:
+        # Kept dates go through the same check as moved ones: what is no date may be anything.
+        # Time stamps in binary (OB) can be kept, but not moved.
+        return Action.SHIFT if vr in DATE_VRS | {"SH"} else ("K" if code == "K" else None)
+    if code == "K" and vr == "UI":
+        return Action.REMAP  # to themselves, if they are UIDs
+    if code == "K":
+        return Action.CAP_AGE if vr == "AS" else "K"
+    return Action.CLEAN if vr in VR_LENGTH or vr == "SQ" else None
+
+
+def _structural_rule(tag: int, vr: str) -> Rule | None:
+    """Return the rule for what has no place in a de-identified data set whatever it says."""
+    if tag & 0xFFFF == 0:
+        return _GROUP_LENGTH
+    if tag >> 16 & 1:
+        return _PRIVATE
+    if tag >> 16 < 0x0008:
+        return _NOT_A_DATASET
+    known = dictionary_vr(tag)
+    if known is None and table_row(tag) is None:
+        return _UNKNOWN
+    if known == "SQ" and vr not in ("SQ", "UN"):
+        return _OTHER_VR
+    return None
