@@ -14,6 +14,7 @@ class Action(StrEnum):
     EMPTY = "empty"
     REPLACE = "replace"  # by a value that means nothing and is valid for the VR
     REMAP = "remap"  # UIDs
+    KEEP_UID = "keep_uid"  # UIDs; what is none may be anything and is remapped
     SHIFT = "shift"  # dates: by the subject's offset, or by nothing where dates stay
     CLEAN = "clean"  # text
     CAP_AGE = "cap_age"  # ages over 89 become 90

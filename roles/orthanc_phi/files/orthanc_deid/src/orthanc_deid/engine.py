@@ -65,7 +65,6 @@ class Engine:
         self._map_uid = lru_cache(UID_CACHE)(self._new_uid)
 
     def _new_uid(self, old: str) -> str:
-        # What is no UID may be anything, and is not retained as one.
         if self.profile.keeps_uids and uids.is_valid(old):
             return old
         return uids.map_uid(self._keys.uid, old)

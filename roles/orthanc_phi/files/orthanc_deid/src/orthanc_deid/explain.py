@@ -21,6 +21,7 @@ _WHAT = {
     Action.EMPTY: "is emptied",
     Action.REPLACE: "is replaced by a value that means nothing",
     Action.REMAP: "gets new UIDs, unless the profile retains them",
+    Action.KEEP_UID: "stays if it is a UID, and is remapped if it is none",
     Action.SHIFT: "is checked, and moved by the subject's days if the profile moves dates",
     Action.CLEAN: "is cleaned of what identifies",
     Action.CAP_AGE: "stays, with ages over 89 as 90",

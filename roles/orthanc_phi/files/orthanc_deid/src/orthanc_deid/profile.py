@@ -118,6 +118,7 @@ def _tag_actions(given: object, problems: list[str]) -> dict[int, str]:
 _NEEDS: Final = {
     Action.SHIFT: ("dates and times", DATE_VRS),
     Action.REMAP: ("UIDs", {"UI"}),
+    Action.KEEP_UID: ("UIDs", {"UI"}),
     Action.CLEAN: ("text", set(VR_LENGTH)),
     Action.CAP_AGE: ("ages", {"AS"}),
 }

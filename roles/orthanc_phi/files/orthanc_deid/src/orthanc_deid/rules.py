@@ -63,6 +63,7 @@ _UNKNOWN: Final = Rule("X", "unknown attribute")
 _OTHER_VR: Final = Rule("X", "sequence that is not encoded as one")
 _OVERLAY_FRAME: Final = Rule("X", "overlay plane whose data go")
 _UID_BY_VR: Final = Rule("U", "every UID")
+_CLASS_UID: Final = Rule(Action.KEEP_UID, "UID that stays")
 _SCRUBBED: Final = Rule(Action.REPLACE, "inside a sequence that is replaced")
 _NAME_BY_VR: Final = Rule("X/Z/D", "every person's name")
 
@@ -195,7 +196,7 @@ class Profile:
 
     def _rule_by_vr(self, tag: int, vr: str) -> Rule | None:
         if vr == "UI":
-            return None if tag in NAMES_A_CLASS else _UID_BY_VR
+            return _CLASS_UID if tag in NAMES_A_CLASS or self.keeps_uids else _UID_BY_VR
         if vr == "PN":
             return _NAME_BY_VR
         if vr in DATE_VRS:
@@ -210,7 +211,7 @@ def _option_action(option: str, code: str, vr: str) -> str | None:
         # Time stamps in binary (OB) can be kept, but not moved.
         return Action.SHIFT if vr in DATE_VRS | {"SH"} else ("K" if code == "K" else None)
     if code == "K" and vr == "UI":
-        return Action.REMAP  # to themselves, if they are UIDs
+        return Action.KEEP_UID
     if code == "K":
         return Action.CAP_AGE if vr == "AS" else "K"
     return Action.CLEAN if vr in VR_LENGTH or vr == "SQ" else None

@@ -23,13 +23,14 @@ from orthanc_deid.rules import CODE_SEQUENCES, Profile
 from orthanc_deid.subject import Subject
 from orthanc_deid.text import VR_LENGTH, TextCleaner
 from orthanc_deid.text_encoding import DEFAULT
+from orthanc_deid.uids import is_valid
 
 _SCHEME: Final = 0x00080102  # Coding Scheme Designator
 _CODE: Final = frozenset({0x00080100, _SCHEME, 0x00080103, 0x00080104, 0x00080119, 0x00080120})
 # Codes of these schemes mean the same to everyone and stay where a sequence is made anonymous
 # in its own shape. Local codes may hold anything.
 _PUBLIC_SCHEMES: Final = frozenset({b"DCM", b"SCT", b"SRT", b"SNM3", b"LN", b"UCUM", b"FMA"})
-_MAPPINGS: Final = frozenset({Action.SHIFT, Action.REMAP, Action.CAP_AGE})
+_MAPPINGS: Final = frozenset({Action.SHIFT, Action.REMAP, Action.KEEP_UID, Action.CAP_AGE})
 _CLEAN_INSIDE: Final = Rule(Action.CLEAN, "text inside a sequence that is cleaned")
 _NO_TYPES: Final = TypeTree()
 
@@ -237,8 +238,8 @@ class Treatment:
         return self._encode(element, new, scope)
 
     def _mapped(self, vr: str, value: bytes, action: Action) -> bytes:
-        if action is Action.REMAP:
-            return self._map(value)
+        if action is Action.REMAP or action is Action.KEEP_UID:
+            return self._map(value, keep=action is Action.KEEP_UID)
         if action is Action.CAP_AGE:
             age = cap_age(value)
             if age is None:
@@ -247,10 +248,11 @@ class Treatment:
         moves = self.context.profile.moves_dates
         return shift_value(vr, value, self.context.subject.date_offset if moves else 0)
 
-    def _map(self, value: bytes) -> bytes:
-        old = value.decode("latin-1").split("\\")
-        stripped = (uid.strip(" \0") for uid in old)
-        return "\\".join(self.context.map_uid(uid) if uid else "" for uid in stripped).encode()
+    def _map(self, value: bytes, *, keep: bool) -> bytes:
+        old = (uid.strip(" \0") for uid in value.decode("latin-1").split("\\"))
+        return "\\".join(
+            uid if not uid or (keep and is_valid(uid)) else self.context.map_uid(uid) for uid in old
+        ).encode()
 
     def _take(self, element: Element, action: Action, rule: Rule, scope: _Scope) -> Chunks | None:
         """Take the value away: with the attribute, or leaving it empty or with a dummy."""
