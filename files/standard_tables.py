@@ -8,6 +8,7 @@ attribute Types of PS3.3 in full; the tables hold what the engine needs, a row p
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ OPTIONS = [
 ]
 STRICTNESS = ["1", "1C", "2", "2C", "3"]
 
+PRIVATE = re.compile(r'\(([0-9a-f]{4}),"([^"]*)",([0-9a-f]{2})\)')
+# Keep, hash the UID, move the date, container of others.
+KEPT_BY_CURATORS = ("k", "K", "h", "o", "na")
+VRS = "AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OW PN SH SL SQ SS ST TM UC UI UL UN UR US UT"
+
 Json = dict[str, Any]
 Tree = dict[str, Any]
 
@@ -39,6 +45,10 @@ def main() -> None:
     _write(target / "confidentiality_profile.json", *_confidentiality_profile(profile))
     types = _read(source / "ps3.3_attribute_types.json")
     _write(target / "attribute_types.json", *_attribute_types(types, profile["rows"]))
+    safe = _read(source / "ps3.15_table_e3.10-1_safe_private.json")
+    _write(target / "safe_private.json", *_safe_private(safe))
+    seen = _read(source / "tcia_posda_private_dispositions.json")
+    _write(target / "tcia_private.json", *_curated_private(seen))
 
 
 def _read(path: Path) -> Json:
@@ -74,6 +84,48 @@ def _confidentiality_profile(table: Json) -> tuple[Json, Json]:
         "columns": "tag: name, keyword, VR, Basic Profile, options",
     }
     return head, {"rows": rows, "method_codes": codes}
+
+
+def _safe_private(table: Json) -> tuple[Json, Json]:
+    creators: dict[str, Json] = {}
+    for row in table["rows"]:
+        elements = creators.setdefault(f"{row['group']} {row['privateCreator']}", {})
+        elements[row["element"]] = row["vr"]
+    head = {
+        "table": "DICOM PS3.15 Table E.3.10-1, Safe Private Attributes",
+        "edition": table["edition"],
+        "origin": table["acknowledgement"],
+        "columns": "group and creator: low byte of the element to VR",
+    }
+    return head, {"creators": dict(sorted(creators.items()))}
+
+
+def _curated_private(table: Json) -> tuple[Json, Json]:
+    """Take over what curators keep, wherever they saw it, and never what they once did not."""
+    kept: dict[str, dict[str, set[str]]] = {}
+    refused = set()
+    for row in table["rows"]:
+        group, creator, element = PRIVATE.findall(row["pattern"])[-1]
+        place = (f"{group.upper()} {creator}", element.upper())
+        if row["disposition"] in KEPT_BY_CURATORS and row["vr"] in VRS.split():
+            kept.setdefault(place[0], {}).setdefault(place[1], set()).add(row["vr"])
+        else:
+            refused.add(place)
+    creators = {
+        creator: {
+            element: min(vrs - {"UN"} or {"UN"})
+            for element, vrs in sorted(elements.items())
+            if (creator, element) not in refused and len(vrs - {"UN"}) <= 1
+        }
+        for creator, elements in sorted(kept.items())
+    }
+    head = {
+        "table": "private elements that the curators of TCIA keep",
+        "edition": table["edition"],
+        "origin": table["origin"],
+        "columns": "group and creator: low byte of the element to VR",
+    }
+    return head, {"creators": {creator: found for creator, found in creators.items() if found}}
 
 
 def _attribute_types(types: Json, profile_rows: list[Json]) -> tuple[Json, Json]:

@@ -37,6 +37,7 @@ MIN_UNSPACED_NAME: Final = 2
 MIN_CODE: Final = 4
 MIN_NUMBER: Final = 5
 MAX_SEARCHED_BINARY: Final = 4096  # bytes
+MAX_SEARCHED_PRIVATE: Final = 1 << 20  # bytes
 
 # The attributes besides persons' names whose values identify a patient.
 IDENTIFYING: Final = frozenset(
@@ -136,6 +137,8 @@ def _squeezed(terms: frozenset[str]) -> tuple[str, ...]:
 @lru_cache(maxsize=65536)
 def holds_term(vr: str, value: bytes, charset: bytes, terms: frozenset[str]) -> bool:
     """Tell whether a value holds one of the terms."""
+    if vr in text_encoding.NUMBER_VRS and not value.strip(_NUMBER_BYTES):
+        return False
     if vr in text_encoding.TEXT_VRS:
         texts: Iterable[str] = [text_encoding.decode(value, charset, is_name=vr == "PN")]
     else:
@@ -197,17 +200,16 @@ def _leaks(
             charset = data[element.value : element.stop]
         else:
             value = data[element.value : element.stop]
-            if is_searched(vr, value) and holds_term(vr, value, charset, terms):
+            if is_searched(tag, vr, len(value)) and holds_term(vr, value, charset, terms):
                 yield here
 
 
-def is_searched(vr: str, value: bytes) -> bool:
-    """Tell whether a value is searched: text, what should be a number and is none, few bytes."""
-    if vr in text_encoding.NUMBER_VRS:
-        return bool(value.strip(_NUMBER_BYTES))
+def is_searched(tag: int, vr: str, size: int) -> bool:
+    """Tell whether a value of so many bytes is searched."""
     if vr in BINARY_VRS:
-        return 0 < len(value) <= MAX_SEARCHED_BINARY
-    return bool(value) and vr in text_encoding.TEXT_VRS
+        # Private binary values are often a vendor's whole protocol, which is text.
+        return 0 < size <= (MAX_SEARCHED_PRIVATE if tag >> 16 & 1 else MAX_SEARCHED_BINARY)
+    return size > 0 and (vr in text_encoding.TEXT_VRS or vr in text_encoding.NUMBER_VRS)
 
 
 @lru_cache(maxsize=65536)

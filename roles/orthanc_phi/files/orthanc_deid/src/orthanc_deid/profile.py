@@ -12,13 +12,14 @@ from typing import Any, Final
 from orthanc_deid.actions import Action
 from orthanc_deid.dictionary import dictionary_vr, nearest, nearest_keyword, tag_of
 from orthanc_deid.errors import ProfileError
+from orthanc_deid.private import LISTS, PrivateName, PrivateRules, parse_name
 from orthanc_deid.rules import DATE_VRS, EXCLUSIVE, OPTIONS, OWN_ATTRIBUTES, Profile
 from orthanc_deid.text import VR_LENGTH
 
 BUILT_IN: Final[Mapping[str, Mapping[str, Any]]] = {
     "basic": {"name": "basic", "options": ["retain_modified_dates"]},
 }
-_KEYS: Final = {"name", "options", "tag_actions"}
+_KEYS: Final = {"name", "options", "private_lists", "tag_actions"}
 
 
 def load_profile(
@@ -28,7 +29,7 @@ def load_profile(
 
     Args:
         source: the name of a built-in profile, the path of a TOML file, or a mapping with the
-            file's keys `name`, `options` and `tag_actions`.
+            file's keys `name`, `options`, `private_lists` and `tag_actions`.
         tag_actions: the site's decisions, keyword or `gggg,eeee` to action; they come before
             those of the file.
 
@@ -52,12 +53,32 @@ def load_profile(
     ]
     if set(EXCLUSIVE) <= set(options):
         problems.append(f"options: {' and '.join(EXCLUSIVE)} exclude each other; take one out")
-    actions: dict[int, str] = {}
+    lists = _private_lists(content, problems)
+    actions: dict[int | PrivateName, str] = {}
     for given in (content.get("tag_actions", {}), tag_actions or {}):
         actions.update(_tag_actions(given, problems))
     if problems:
         raise ProfileError(problems)
-    return Profile(name, frozenset(options), actions)
+    return Profile(
+        name,
+        frozenset(options),
+        {tag: action for tag, action in actions.items() if isinstance(tag, int)},
+        PrivateRules(lists, {tag: a for tag, a in actions.items() if isinstance(tag, PrivateName)}),
+    )
+
+
+def _private_lists(content: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:
+    retained = "retain_safe_private" in content.get("options", [])
+    lists = content.get("private_lists", ["standard"] if retained else [])
+    if lists and not retained:
+        problems.append("private_lists needs the option retain_safe_private; add it")
+    problems += [
+        f"private_lists: {name!r} is no list{nearest(str(name), LISTS)}; "
+        f"there are {', '.join(LISTS)}"
+        for name in lists
+        if name not in LISTS
+    ]
+    return tuple(str(name) for name in lists)
 
 
 def _content(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,13 +110,13 @@ def parse_profile(text: str) -> Mapping[str, Any]:
     return dict(content)
 
 
-def _tag_actions(given: object, problems: list[str]) -> dict[int, str]:
+def _tag_actions(given: object, problems: list[str]) -> dict[int | PrivateName, str]:
     if not isinstance(given, Mapping):
         problems.append("tag_actions must map attributes to actions")
         return {}
-    actions = {}
+    actions: dict[int | PrivateName, str] = {}
     for name, action in given.items():
-        tag = tag_of(str(name))
+        tag = parse_name(str(name)) or tag_of(str(name))
         if tag is None:
             problems.append(
                 f"tag_actions: {name!r} is no keyword of DICOM and no tag written gggg,eeee"
@@ -124,10 +145,12 @@ _NEEDS: Final = {
 }
 
 
-def _refusal(tag: int, action: str) -> str | None:
+def _refusal(tag: int | PrivateName, action: str) -> str | None:
     """Say why an action cannot be had for an attribute, which exists."""
+    if isinstance(tag, PrivateName):
+        return None
     if tag >> 16 & 1:
-        return "private attributes cannot be named one by one; take the line out"
+        return 'name a private attribute with its creator, as in 0019,"SIEMENS MR HEADER",0C'
     if tag in OWN_ATTRIBUTES:
         return "this attribute is always written by the engine; take the line out"
     vr = dictionary_vr(tag)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from orthanc_deid.actions import Action, Rule
 from orthanc_deid.dictionary import dictionary_vr, profile_table
+from orthanc_deid.private import BY_CREATOR, REMOVED, PrivateRules
 from orthanc_deid.text import VR_LENGTH
 from orthanc_deid.uids import NAMES_A_CLASS
 
@@ -30,6 +31,7 @@ OPTIONS: Final = {
     "retain_patient_characteristics": Option("rtnPatChars", "113108"),
     "retain_full_dates": Option("rtnLongFullDates", "113106"),
     "retain_modified_dates": Option("rtnLongModifDates", "113107"),
+    "retain_safe_private": Option("rtnSafePriv", "113111"),
     "clean_descriptors": Option("cleanDesc", "113105"),
 }
 EXCLUSIVE: Final = ("retain_full_dates", "retain_modified_dates")
@@ -56,7 +58,6 @@ OWN_ATTRIBUTES: Final = frozenset(
 _BASIC_CODE: Final = "113100"
 _WRITTEN_VRS: Final = frozenset({"AE", "AS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"})
 
-_PRIVATE: Final = Rule("X", "private attribute")
 _GROUP_LENGTH: Final = Rule("X", "group length")
 _NOT_A_DATASET: Final = Rule("X", "attribute of another kind of data set")
 _UNKNOWN: Final = Rule("X", "unknown attribute")
@@ -100,11 +101,13 @@ class Profile:
         name: the profile's name, which goes into the output.
         options: switches of PS3.15 Annex E, see `OPTIONS`.
         tag_actions: what the site decided for single attributes, which comes before all else.
+        private: which private attributes stay.
     """
 
     name: str
     options: frozenset[str] = frozenset()
     tag_actions: Mapping[int, str] = field(default_factory=dict)
+    private: PrivateRules = field(default_factory=PrivateRules)
 
     @cached_property
     def digest(self) -> str:
@@ -113,6 +116,8 @@ class Profile:
             self.name,
             sorted(self.options),
             sorted(self.tag_actions.items()),
+            self.private.lists,
+            sorted(self.private.actions.items()),
             profile_table()["edition"],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -156,6 +161,8 @@ class Profile:
         if tag in self.tag_actions:
             return Rule(self.tag_actions[tag], "the site's tag_actions")
         structural = _structural_rule(tag, vr)
+        if structural is REMOVED and self.private:
+            return BY_CREATOR
         if structural is not None:
             return structural
         row = table_row(tag)
@@ -222,7 +229,7 @@ def _structural_rule(tag: int, vr: str) -> Rule | None:
     if tag & 0xFFFF == 0:
         return _GROUP_LENGTH
     if tag >> 16 & 1:
-        return _PRIVATE
+        return REMOVED
     if tag >> 16 < 0x0008:
         return _NOT_A_DATASET
     known = dictionary_vr(tag)

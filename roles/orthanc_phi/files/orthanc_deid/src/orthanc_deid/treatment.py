@@ -14,10 +14,11 @@ from orthanc_deid.cleaning import cap_age, clean_value
 from orthanc_deid.dates import MalformedDateError, shift_value
 from orthanc_deid.dictionary import keyword_of
 from orthanc_deid.dummies import dummy_code_item, dummy_value
-from orthanc_deid.elements import BINARY_VRS, Element, Item, Syntax, Table, Walker, format_tag
+from orthanc_deid.elements import Element, Item, Syntax, Table, Walker, format_tag
 from orthanc_deid.errors import Quarantine
-from orthanc_deid.leaks import MAX_SEARCHED_BINARY, holds_term, is_searched, tag_label, terms_of
+from orthanc_deid.leaks import holds_term, is_searched, tag_label, terms_of
 from orthanc_deid.plan import CHARSET, LOOK
+from orthanc_deid.private import BY_CREATOR, with_rules
 from orthanc_deid.report import Change, Record
 from orthanc_deid.rules import CODE_SEQUENCES, Profile
 from orthanc_deid.subject import Subject
@@ -114,7 +115,7 @@ class Treatment:
         own = iter(self.context.own.items())
         pending = next(own, None)
         chunks: Chunks = []
-        for element in elements:
+        for element in self._ruled(elements):
             while pending is not None and pending[0] <= element.entry.tag:
                 place = self.walker.first_after(pending[0], start, element.start, syntax)
                 chunks += (self._view[start:place], pending[1])
@@ -137,11 +138,17 @@ class Treatment:
         chunks.append(self._view[start:end])
         return chunks
 
+    def _ruled(self, elements: list[Element]) -> list[Element]:
+        """Give private elements their rules, which depend on their creators."""
+        if any(element.entry.rule is BY_CREATOR for element in elements):
+            return with_rules(self.context.profile.private, self.data, elements)
+        return elements
+
     def _content(self, item: Item, scope: _Scope) -> Chunks | None:
         """Return the new content of an item, or None if it stays as it is."""
         chunks: Chunks = []
         start = item.value
-        for element in item.elements:
+        for element in self._ruled(item.elements):
             treated = self._treat(element, scope)
             if treated is not None:
                 chunks.append(self._view[start : element.start])
@@ -201,6 +208,9 @@ class Treatment:
         return self._cleaner
 
     def _keep(self, element: Element, scope: _Scope) -> Chunks | None:
+        if element.entry.vr == "SQ" and element.entry.tag >> 16 & 1:
+            # Private sequences are walked only where they stay.
+            return self._items(element, self.walker.items_of(element), scope)
         if element.items is not None:
             return self._items(element, element.items, scope)
         self._look(element, scope)
@@ -209,12 +219,10 @@ class Treatment:
     def _look(self, element: Element, scope: _Scope) -> None:
         """Remember a value that stays, for the leak check."""
         tag, vr = element.entry.tag, element.entry.vr
-        if element.stop - element.value > MAX_SEARCHED_BINARY and vr in BINARY_VRS:
-            return
-        value = self.data[element.value : element.stop]
         if tag == CHARSET:
-            scope.charset = value
-        elif is_searched(vr, value):
+            scope.charset = self.data[element.value : element.stop]
+        elif is_searched(tag, vr, element.stop - element.value):
+            value = self.data[element.value : element.stop]
             self._kept.append(_Kept(scope.path, tag, vr, value, scope.charset))
 
     def _transform(

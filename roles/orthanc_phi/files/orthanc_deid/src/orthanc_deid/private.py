@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private elements: which of them stay, by creator and block (PS3.15 E.3.10)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
+
+from orthanc_deid.actions import Action, Rule
+from orthanc_deid.dictionary import load_table
+from orthanc_deid.elements import IMPLICIT_LITTLE, Element, Entry
+from orthanc_deid.text import VR_LENGTH
+
+# The lists that a profile can choose, each a table of its own.
+LISTS: Final = {"standard": "safe_private.json", "tcia": "tcia_private.json"}
+_SOURCES: Final = {
+    "standard": "PS3.15 Table E.3.10-1",
+    "tcia": "private elements that the curators of TCIA keep",
+}
+ANY: Final = "*"
+_NAME: Final = re.compile(
+    r'\(?([0-9A-Fa-f]{3}[13579BDFbdf]),\s*"([^"]+)"\s*,\s*(?:[xX]{2})?([0-9A-Fa-f]{2}|\*)\)?'
+)
+# A rule of this code waits for the element's creator.
+BY_CREATOR: Final = Rule("private", "private attribute")
+REMOVED: Final = Rule("X", "private attribute")
+_CREATOR: Final = Rule(Action.KEEP, "creator of private attributes that stay")
+
+
+class PrivateName(NamedTuple):
+    """A private element: its group, its creator, and the low byte of its number, or `ANY`."""
+
+    group: int
+    creator: str
+    element: str
+
+
+def parse_name(text: str) -> PrivateName | None:
+    """Read `gggg,"CREATOR",ee`; creator and element may be `*`. None if it is something else."""
+    match = _NAME.fullmatch(text)
+    return None if match is None else PrivateName(int(match[1], 16), match[2], match[3].upper())
+
+
+@cache
+def _table(name: str) -> Mapping[tuple[int, str], Mapping[str, str | None]]:
+    creators = load_table(LISTS[name])["creators"]
+    return {(int(key[:4], 16), key[5:]): elements for key, elements in creators.items()}
+
+
+@dataclass(frozen=True)
+class PrivateRules:
+    """What a profile keeps of private elements.
+
+    Attributes:
+        lists: names of `LISTS`.
+        actions: the site's own decisions, which come first.
+    """
+
+    lists: tuple[str, ...] = ()
+    actions: Mapping[PrivateName, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.lists or self.actions)
+
+    def rule(self, group: int, creator: str, element: str, vr: str) -> tuple[Rule, str]:
+        """Return the rule for an element, and its VR, which a list may know where it is UN."""
+        for asked in (
+            PrivateName(group, creator, element),
+            PrivateName(group, creator, ANY),
+            PrivateName(group, ANY, ANY),
+        ):
+            if asked in self.actions:
+                return Rule(self.actions[asked], "the site's tag_actions"), vr
+        for name in self.lists:
+            elements = _table(name).get((group, creator))
+            if elements is not None and element in elements:
+                known = elements[element] or "UN"
+                vr = (known if vr == "UN" else vr).split("/")[0]
+                return Rule(_action(vr), _SOURCES[name]), vr
+        return REMOVED, vr
+
+
+def _action(vr: str) -> Action:
+    """Return what is done to a value that is safe as such: it may still hold what never is."""
+    if vr == "PN":
+        return Action.REMOVE
+    if vr == "UI":
+        return Action.REMAP
+    if vr in ("DA", "DT", "TM"):
+        return Action.SHIFT
+    return Action.CLEAN if vr in VR_LENGTH else Action.KEEP
+
+
+def _is_creator(tag: int) -> bool:
+    return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def with_rules(rules: PrivateRules, data: bytes, elements: Iterable[Element]) -> list[Element]:
+    """Give the private elements of one data set or item their rules.
+
+    A creator stays where an element of its block does. What stands in a block without a creator
+    belongs to nobody and goes.
+    """
+    creators: dict[int, str] = {}
+    for element in elements:
+        tag = element.entry.tag
+        if _is_creator(tag):
+            value = data[element.value : element.stop].decode("latin-1").strip(" \0")
+            creators[(tag >> 16) << 8 | tag & 0xFF] = value
+    treated = [_with_rule(rules, creators, element) for element in elements]
+    used = {
+        element.entry.tag >> 8
+        for element in treated
+        if element.entry.tag >> 16 & 1
+        and element.entry.rule is not REMOVED
+        and not _is_removed(element.entry.rule)
+    }
+    return [
+        element._replace(entry=_entry(element.entry, _CREATOR, element.entry.vr))
+        if _is_creator(tag := element.entry.tag) and ((tag >> 16) << 8 | tag & 0xFF) in used
+        else element
+        for element in treated
+    ]
+
+
+def _is_removed(rule: object) -> bool:
+    return isinstance(rule, Rule) and rule.code in ("X", Action.REMOVE)
+
+
+def _with_rule(rules: PrivateRules, creators: Mapping[int, str], element: Element) -> Element:
+    entry = element.entry
+    if entry.rule is not BY_CREATOR:
+        return element
+    creator = None if _is_creator(entry.tag) else creators.get(entry.tag >> 8)
+    if creator is None:
+        return element._replace(entry=_entry(entry, REMOVED, entry.vr))
+    group, low = entry.tag >> 16, f"{entry.tag & 0xFF:02X}"
+    rule, vr = rules.rule(group, creator, low, entry.vr)
+    found = element._replace(entry=_entry(entry, rule, vr))
+    if vr == "SQ" and entry.written_vr == "UN":
+        return found._replace(syntax=IMPLICIT_LITTLE)
+    return found
+
+
+@lru_cache(maxsize=16384)
+def _entry(entry: Entry, rule: Rule, vr: str) -> Entry:
+    return Entry(entry.tag, vr, entry.written_vr, entry.long, vr == "SQ", noted=True, rule=rule)
