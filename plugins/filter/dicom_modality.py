@@ -17,14 +17,17 @@ description:
   - What is not allowed is denied by name, so that a default of Orthanc never opens anything.
 options:
   _input:
-    description: The node, with C(aet), C(host) and optionally C(port), C(allow) and C(manufacturer).
+    description: >-
+      The node, with C(aet), C(host) and optionally C(port), C(allow) and C(manufacturer).
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
 - ansible.builtin.debug:
-    msg: "{{ {'aet': 'CT1', 'host': '10.0.0.5', 'allow': ['store']} | imaging.orthanc.dicom_modality }}"
+    msg: "{{ node | imaging.orthanc.dicom_modality }}"
+  vars:
+    node: {aet: CT1, host: 10.0.0.5, allow: [store]}
 """
 
 RETURN = r"""

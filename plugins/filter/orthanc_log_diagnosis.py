@@ -43,23 +43,25 @@ class Cause(NamedTuple):
     remedy: str
 
 
-# The order matters: a script that fails for want of a module also ends the Python plugin.
+# The order matters. PostgreSQL's client begins every complaint with "connection to server failed",
+# whatever the reason; a Python script that fails ends its plugin; civetweb calls a certificate that
+# it cannot use a port in use.
 CAUSES = (
     Cause(
-        r"password authentication failed|no password supplied|role .* does not exist",
+        r"password authentication failed|no password supplied|role \"[^\"]*\" does not exist",
         "PostgreSQL refuses the account",
         "run the role again, which sets the account's password from the secret's file",
     ),
     Cause(
-        r"database .* does not exist|permission denied for (database|schema)",
+        r"database \"[^\"]*\" does not exist|permission denied for (database|schema|table)",
         "the database or its rights are missing",
         "run the role again, which makes accounts and databases",
     ),
     Cause(
-        r"could not translate host name|could not connect to server|Connection refused"
-        r"|connection to server .* failed|timeout expired|Cannot connect to the PostgreSQL",
-        "PostgreSQL cannot be reached",
-        "look at the state and the log of the database's container",
+        r"SSL error: certificate|root certificate file|server certificate for \"",
+        "PostgreSQL's certificate cannot be verified",
+        "check that both were signed by the site's authority, or remove the tls directory of the "
+        "database and run the role again",
     ),
     Cause(
         r"locked by another instance",
@@ -67,36 +69,44 @@ CAUSES = (
         "stop the other one; each Orthanc needs a database of its own",
     ),
     Cause(
-        r"(certificate|\.pem|\.crt|private key|PEM).*(fail|cannot|not|denied|error|unable)"
-        r"|(cannot|unable|fail).*(certificate|\.pem|\.crt|private key|PEM)|set_ssl_option",
-        "the certificate or its key cannot be read or do not belong together",
-        "check owner and mode of the tls directory, or remove the certificate and run the role again",
+        r"could not translate host name|connection to server .* failed|could not connect to server"
+        r"|Timeout when connecting to the database",
+        "PostgreSQL cannot be reached",
+        "look at the state and the log of the database's container",
     ),
     Cause(
-        r"(Error while opening|Cannot load|cannot open shared object|Inexistent path).*(plugin|\.so)?",
-        "a plugin is missing or cannot be loaded",
-        "check that the image has the plugins that orthanc.json lists",
-    ),
-    Cause(
-        r"Traceback|(Syntax|Import|Module\w*|Name|Attribute|Type|Value)Error\b|Error during the loading of the Python",
+        r"Error during the installation of the Python script|^Traceback \(most recent call last\)",
         "the Python script fails",
         "read the traceback below; restore the script from this collection",
     ),
     Cause(
-        r"Bad file format|The configuration file|Unable to read the configuration|JSON"
-        r"|Parameter out of range|Bad type of parameter",
+        r"Inexistent path to plugin|dlopen\(.*\) failed|cannot open shared object file"
+        r"|Error while using a shared library",
+        "a plugin is missing or cannot be loaded",
+        "check that the image has the plugins that orthanc.json lists",
+    ),
+    Cause(
+        r"Cannot parse (a )?JSON|Bad type for a parameter|Parameter out of range|Bad file format"
+        r"|The configuration file",
         "a setting of orthanc.json is wrong",
         "check the extra settings of the inventory",
     ),
     Cause(
-        r"Address already in use|The TCP port .* is already|Cannot start.*server",
-        "a port is in use",
-        "choose another port or stop what listens there",
+        r"Cannot initialize SSL encryption|OpenSSL error",
+        "the certificate or its key cannot be read",
+        "check owner and mode of the tls directory, or remove it and run the role again",
     ),
     Cause(
-        r"No space left on device|Disk quota exceeded|Read-only file system",
+        r"is privileged or already in use|Address already in use|cannot (open|listen on) .*port",
+        "a port is in use, or certificate and key do not belong together",
+        "choose another port or stop what listens there, or remove the certificate and run the "
+        "role again",
+    ),
+    Cause(
+        r"No space left on device|Disk quota exceeded|Read-only file system"
+        r"|Unable to open the database|Cannot write to file",
         "the disk is full or cannot be written",
-        "free space in the data directory",
+        "free space in the data directory, and check its owner and mode",
     ),
 )
 
@@ -104,7 +114,7 @@ CAUSES = (
 def orthanc_log_diagnosis(log: str) -> str:
     """Return one sentence with the likely cause of a failed start and its remedy."""
     for known in CAUSES:
-        if re.search(known.pattern, log, re.IGNORECASE):
+        if re.search(known.pattern, log, re.IGNORECASE | re.MULTILINE):
             return f"Likely cause: {known.cause}; {known.remedy}."
     return "No known cause stands in the log; its last lines follow."
 

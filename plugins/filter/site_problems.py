@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import PurePosixPath
@@ -18,13 +19,13 @@ short_description: What cannot work in the settings of one host's Orthancs
 version_added: 1.0.0
 author: imaging.orthanc contributors (@imaging-orthanc)
 description:
-  - Looks at the settings of all kinds of Orthanc on a host together, and lists every problem at once,
-    each as a sentence that names the variable, the value and the fix.
+  - Looks at the settings of all kinds of Orthanc on a host together, and lists every problem at
+    once, each as a sentence that names the variable, the value and the fix.
 options:
   _input:
     description:
-      - The settings of each kind by the kind's name. A kind's settings have the keys C(name), C(aet),
-        C(uid), C(gid), C(ports), C(directories), C(passwords), C(dicom_nodes) and
+      - The settings of each kind by the kind's name. A kind's settings have the keys C(name),
+        C(aet), C(uid), C(gid), C(ports), C(directories), C(passwords), C(dicom_nodes) and
         C(certificate_subject). Ports and directories are dictionaries by name.
     type: dict
     required: true
@@ -45,7 +46,8 @@ EXAMPLES = r"""
     that: problems | length == 0
     fail_msg: "{{ problems | join('\n') }}"
   vars:
-    problems: "{{ settings | imaging.orthanc.site_problems(hostvars[inventory_hostname] | list, specs) }}"
+    problems: "{{ settings | imaging.orthanc.site_problems(variables, specs) }}"
+    variables: "{{ hostvars[inventory_hostname] | list }}"
 """
 
 RETURN = r"""
@@ -77,6 +79,8 @@ def site_problems(
         problems.extend(_account(kind, own))
         problems.extend(_passwords(kind, own))
         problems.extend(_subject(kind, own))
+        problems.extend(_node_names(kind, own))
+    problems.extend(_names(settings))
     problems.extend(_ports(settings))
     problems.extend(_directories(settings))
     known = {name for text in specs for name in OWN_VARIABLE.findall(text)}
@@ -98,11 +102,33 @@ def _titles(kind: str, own: Settings) -> Iterator[str]:
             )
 
 
+def _node_names(kind: str, own: Settings) -> Iterator[str]:
+    counted = Counter(node.get("name") for node in own["dicom_nodes"])
+    for name, count in counted.items():
+        if count > 1:
+            yield (
+                f"orthanc_{kind}_dicom_nodes has {count} nodes named {name!r}, of which Orthanc "
+                "would know only the last: give each a name of its own."
+            )
+
+
+def _names(settings: Mapping[str, Settings]) -> Iterator[str]:
+    for (kind, own), (other, others) in combinations(settings.items(), 2):
+        if own["name"] == others["name"]:
+            yield (
+                f"orthanc_{kind}_name and orthanc_{other}_name are both {own['name']!r}: "
+                "containers and networks are named after them, so give each a name of its own."
+            )
+
+
 def _account(kind: str, own: Settings) -> Iterator[str]:
     for name in ("uid", "gid"):
         number = int(own[name])
         if number <= 0:
-            yield f"orthanc_{kind}_{name} is {number}: a container must not run as root; use a number above 0."
+            yield (
+                f"orthanc_{kind}_{name} is {number}: a container must not run as root; "
+                "use a number above 0."
+            )
         elif number == 999:
             yield f"orthanc_{kind}_{name} is 999: that is PostgreSQL's; use another number."
 
@@ -111,8 +137,9 @@ def _passwords(kind: str, own: Settings) -> Iterator[str]:
     for account, password in own["passwords"].items():
         if password and not PASSWORD.match(str(password)):
             yield (
-                f"orthanc_{kind}_passwords has a value for {account} that configuration loaders change: "
-                "use 12 to 128 letters and digits, a letter first, or leave it out to have one made."
+                f"orthanc_{kind}_passwords has a value for {account} that configuration loaders "
+                "change: use 12 to 128 letters and digits, a letter first, or leave it out to have "
+                "one made."
             )
 
 
@@ -151,7 +178,10 @@ def _directories(settings: Mapping[str, Settings]) -> Iterator[str]:
         if one == other:
             yield f"{first} and {second} are both {str(one)!r}: give each a directory of its own."
         elif one in other.parents or other in one.parents:
-            yield f"{first} ({str(one)!r}) and {second} ({str(other)!r}) lie one inside the other: move one of them."
+            yield (
+                f"{first} ({str(one)!r}) and {second} ({str(other)!r}) lie one inside the other: "
+                "move one of them."
+            )
 
 
 def _unknown_variables(variables: set[str], known: set[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -20,11 +21,11 @@ class OrthancError(Exception):
     """Orthanc did not answer as it should; the message says what was seen."""
 
 
-class Unreachable(OrthancError):
+class UnreachableError(OrthancError):
     """Nothing answers at the address, or TLS cannot be agreed on."""
 
 
-class Refused(OrthancError):
+class RefusedError(OrthancError):
     """Orthanc answered with an HTTP error status."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -32,7 +33,7 @@ class Refused(OrthancError):
         self.status = status
 
 
-class TimedOut(OrthancError):
+class TimedOutError(OrthancError):
     """Orthanc took the request and gave no answer in time, as it does while its database hangs."""
 
 
@@ -73,9 +74,12 @@ class OrthancClient:
             ) as answer:
                 text = answer.read()
         except HTTPError as error:
-            raise Refused(error.code, f"{method} {path} was answered with HTTP {error.code}") from None
+            message = f"{method} {path} was answered with HTTP {error.code}"
+            raise RefusedError(error.code, message) from None
         except TimeoutError:
-            raise TimedOut(f"{method} {path} got no answer within {self.timeout:g} s") from None
+            raise TimedOutError(
+                f"{method} {path} got no answer within {self.timeout:g} s"
+            ) from None
         except URLError as error:
             raise _unreachable(self.url, error.reason, f"{method} {path}", self.timeout) from None
         except (OSError, ssl.SSLError) as error:
@@ -83,16 +87,17 @@ class OrthancClient:
         try:
             return json.loads(text)
         except ValueError:
-            raise OrthancError(f"{method} {path} was answered with something other than JSON") from None
+            message = f"{method} {path} was answered with something other than JSON"
+            raise OrthancError(message) from None
 
 
 def _unreachable(url: str, reason: object, request: str, timeout: float) -> OrthancError:
     if isinstance(reason, (TimeoutError, socket.timeout)):
-        return TimedOut(f"{request} got no answer within {timeout:g} s")
-    return Unreachable(f"{url} cannot be reached: {reason}")
+        return TimedOutError(f"{request} got no answer within {timeout:g} s")
+    return UnreachableError(f"{url} cannot be reached: {reason}")
 
 
-def poll(deadline: float, pause: float = 1.0):
+def poll(deadline: float, pause: float = 1.0) -> Iterator[None]:
     """Yield until the deadline (seconds of ``time.monotonic``) has passed, at least once."""
     while True:
         yield

@@ -72,7 +72,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 state:
-  description: C(healthy), C(starting), C(unhealthy) or C(unreachable).
+  description: C(healthy), C(unhealthy) or C(unreachable).
   returned: always
   type: str
 findings:
@@ -81,7 +81,7 @@ findings:
   type: list
   elements: dict
   contains:
-    check: {description: What was looked at., type: str}
+    check: {description: 'C(http), C(database), C(plugins) or C(aet).', type: str}
     severity: {description: C(error) or C(warning)., type: str}
     cause: {description: What was seen., type: str}
     remedy: {description: What to do., type: str}
@@ -100,68 +100,86 @@ waited:
 """
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     OrthancClient,
     OrthancError,
-    Refused,
-    TimedOut,
-    Unreachable,
+    RefusedError,
+    TimedOutError,
+    UnreachableError,
     poll,
 )
 
+Finding = dict[str, str]
 
-def finding(check: str, cause: str, remedy: str, severity: str = "error") -> dict:
+# Orthanc lists it among the plugins; it is the script that plugins add to the explorer's pages.
+NO_PLUGIN = "explorer.js"
+
+
+def finding(check: str, cause: str, remedy: str, severity: str = "error") -> Finding:
     """Return one finding in the form that the module documents."""
     return {"check": check, "severity": severity, "cause": cause, "remedy": remedy}
 
 
-def examine(client: OrthancClient, aet: str | None, plugins: list[str]) -> dict:
+def examine(client: OrthancClient, aet: str | None, plugins: list[str]) -> dict[str, Any]:
     """Look at one Orthanc once and return its state, findings, version and plugins."""
     try:
         system = client.get("/system")
-    except Unreachable as error:
+    except UnreachableError as error:
         remedy = "See the container's log; check the address, the certificate and its authority."
         return {"state": "unreachable", "findings": [finding("http", str(error), remedy)]}
     except OrthancError as error:
-        return {"state": "unhealthy", "findings": [finding("account", str(error), _account_remedy(error))]}
-    found = list(_database(client))
-    loaded: dict[str, str] = {}
-    try:
-        loaded = {
-            name: client.get(f"/plugins/{name}").get("Version", "")
-            for name in client.get("/plugins")
-            if name != "explorer.js"  # listed by Orthanc, but the script that plugins add to its explorer
-        }
-    except OrthancError as error:
-        found.append(finding("plugins", str(error), "See the container's log."))
-    found.extend(
-        finding("plugins", f"The plugin {name} is not loaded.", "Check Plugins in orthanc.json and the image.")
-        for name in plugins
-        if name not in loaded
-    )
-    if aet and system.get("DicomAet") != aet:
-        cause = f"The Orthanc calls itself {system.get('DicomAet')}, not {aet}."
-        found.append(finding("aet", cause, "Another Orthanc answers at this address; check the ports."))
-    state = "unhealthy" if found else "healthy"
-    return {"state": state, "findings": found, "version": system.get("Version", ""), "plugins": loaded}
+        return {"state": "unhealthy", "findings": [finding("http", str(error), _remedy(error))]}
+    loaded, found = _plugins(client, plugins)
+    found = [*_database(client), *found, *_title(system, aet)]
+    return {
+        "state": "unhealthy" if found else "healthy",
+        "findings": found,
+        "version": system.get("Version", ""),
+        "plugins": loaded,
+    }
 
 
-def _account_remedy(error: OrthancError) -> str:
-    if isinstance(error, Refused) and error.status == 401:
+def _remedy(error: OrthancError) -> str:
+    if isinstance(error, RefusedError) and error.status in (401, 403):
         return "The account or its password is not the one in orthanc.json; run the role again."
     return "See the container's log."
 
 
-def _database(client: OrthancClient):
+def _database(client: OrthancClient) -> Iterator[Finding]:
     try:
         client.get("/changes?last")
-    except TimedOut as error:
-        yield finding("database", str(error), "PostgreSQL hangs: see its container's state and log, its disk.")
+    except TimedOutError as error:
+        remedy = "PostgreSQL hangs: see its container's state and log, its disk."
+        yield finding("database", str(error), remedy)
     except OrthancError as error:
-        yield finding("database", str(error), "PostgreSQL is away: see its container's state and log.")
+        remedy = "PostgreSQL is away: see its container's state and log."
+        yield finding("database", str(error), remedy)
+
+
+def _plugins(client: OrthancClient, wanted: list[str]) -> tuple[dict[str, str], list[Finding]]:
+    try:
+        loaded = {
+            name: str(client.get(f"/plugins/{name}").get("Version", ""))
+            for name in client.get("/plugins")
+            if name != NO_PLUGIN
+        }
+    except OrthancError as error:
+        return {}, [finding("plugins", str(error), "See the container's log.")]
+    remedy = "Check Plugins in orthanc.json and the image."
+    missing = [name for name in wanted if name not in loaded]
+    return loaded, [
+        finding("plugins", f"The plugin {name} is not loaded.", remedy) for name in missing
+    ]
+
+
+def _title(system: dict[str, Any], aet: str | None) -> Iterator[Finding]:
+    if aet and system.get("DicomAet") != aet:
+        cause = f"The Orthanc calls itself {system.get('DicomAet')}, not {aet}."
+        yield finding("aet", cause, "Another Orthanc answers at this address; check the ports.")
 
 
 def main() -> None:
@@ -181,10 +199,14 @@ def main() -> None:
     )
     wanted = module.params
     client = OrthancClient(
-        wanted["url"], wanted["user"], wanted["password"], wanted["ca_path"], wanted["request_timeout"]
+        url=wanted["url"],
+        user=wanted["user"],
+        password=wanted["password"],
+        ca_path=wanted["ca_path"],
+        timeout=wanted["request_timeout"],
     )
     begun = time.monotonic()
-    result: dict = {}
+    result: dict[str, Any] = {}
     for _attempt in poll(begun + wanted["timeout"]):
         result = examine(client, wanted["aet"], wanted["plugins"])
         if result["state"] == "healthy":
@@ -193,7 +215,8 @@ def main() -> None:
     if result["state"] == "healthy":
         module.exit_json(**result)
     told = " ".join(f"{item['cause']} {item['remedy']}" for item in result["findings"])
-    module.fail_json(msg=f"{wanted['url']} is {result['state']} after {result['waited']} s. {told}", **result)
+    message = f"{wanted['url']} is {result['state']} after {result['waited']} s. {told}"
+    module.fail_json(msg=message, **result)
 
 
 if __name__ == "__main__":

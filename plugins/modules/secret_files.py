@@ -11,11 +11,12 @@ module: secret_files
 short_description: Make secrets on the target, once, as files that only root can read
 version_added: 1.0.0
 description:
-  - Keeps one file for each secret in a directory. A secret that is not given and has no file yet is
-    made from the operating system's random source, as letters and digits with a letter first, so that
-    no configuration loader, shell or connection string can change its meaning.
+  - Keeps one file for each secret in a directory. A secret that is not given and has no file yet
+    is made from the operating system's random source, as letters and digits with a letter first, so
+    that no configuration loader, shell or connection string can change its meaning.
+  - A directory or file that others may read is closed.
   - A secret that exists is never made anew, because databases and pseudonyms depend on it.
-  - Use C(no_log=true) on the task, since the result holds the secrets.
+  - Use C(no_log=true) on the task, since arguments and result hold the secrets.
 author:
   - imaging.orthanc contributors (@imaging-orthanc)
 options:
@@ -27,16 +28,17 @@ options:
     description:
       - The names of the secrets, which are the names of the files, and their given values.
       - An empty value means that the secret is made here.
-      - A given value replaces the one in the file.
+      - A given value replaces the one in the file. It has 12 to 128 letters and digits, a letter
+        first.
     type: dict
     required: true
   length:
-    description: The number of characters of a secret that is made here.
+    description: The number of characters of a secret that is made here, 12 to 128.
     type: int
     default: 40
 attributes:
   check_mode:
-    description: Can run in check mode; a secret that would be made is answered as C(made-on-the-first-run).
+    description: A secret that would be made is answered as C(made-on-the-first-run).
     support: full
   diff_mode:
     description: A secret is never shown, so there is no difference to show.
@@ -71,12 +73,15 @@ import re
 import secrets
 import string
 import tempfile
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 ALPHABET = string.ascii_letters + string.digits
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\Z")
 SAFE = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
 NOT_MADE_YET = "made-on-the-first-run"
+SHORTEST, LONGEST = 12, 128
 
 
 def new_secret(length: int) -> str:
@@ -85,35 +90,80 @@ def new_secret(length: int) -> str:
     return first + "".join(secrets.choice(ALPHABET) for _ in range(length - 1))
 
 
-def read_secret(path: str) -> str:
+def read_secret(path: Path) -> str:
     """Return the secret in a file, or an empty string where there is no file."""
     try:
-        with open(path, encoding="ascii") as handle:  # noqa: PTH123
-            return handle.read().strip()
+        return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return ""
 
 
-def write_secret(module: AnsibleModule, path: str, value: str) -> None:
+def write_secret(path: Path, value: str) -> None:
     """Write a secret so that the file is either the old one or the whole new one."""
-    handle, temporary = tempfile.mkstemp(dir=module.params["path"])
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(value + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.chmod(temporary, 0o400)  # noqa: PTH101
-    module.atomic_move(temporary, path)
+    # Not AnsibleModule.atomic_move, which gives a new file the mode of the umask.
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(value + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o400)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink()
+        raise
 
 
-def ensure_directory(path: str) -> bool:
-    """Make the directory where it is missing and close it to others; tell whether that changed it."""
-    if not os.path.isdir(path):  # noqa: PTH112
-        os.makedirs(path, mode=0o700)  # noqa: PTH103
+def open_to_others(path: Path) -> bool:
+    """Tell whether somebody beside the owner may use a file or directory."""
+    return bool(path.stat().st_mode & 0o077)
+
+
+def ensure_directory(path: Path, *, check: bool) -> bool:
+    """Make the directory where it is missing and close it to others; tell whether it changes."""
+    if not path.is_dir():
+        if not check:
+            path.mkdir(mode=0o700, parents=True)
         return True
-    if os.stat(path).st_mode & 0o077:  # noqa: PTH116
-        os.chmod(path, 0o700)  # noqa: PTH101
+    if open_to_others(path):
+        if not check:
+            path.chmod(0o700)
         return True
     return False
+
+
+def ensure_secret(path: Path, given: str, length: int, *, check: bool) -> tuple[str, bool, bool]:
+    """Make, replace or close the file of one secret.
+
+    Returns the secret, whether it is made or replaced, and whether anything changes.
+    """
+    current = read_secret(path)
+    if not current or (given and given != current):
+        value = given or (NOT_MADE_YET if check else new_secret(length))
+        if not check:
+            write_secret(path, value)
+        return value, True, True
+    changed = open_to_others(path)
+    if changed and not check:
+        path.chmod(0o400)
+    return current, False, changed
+
+
+def problem(wanted: dict[str, str], length: int) -> str:
+    """Return a sentence about the arguments that cannot be used, without any value, or nothing."""
+    names = [repr(name) for name in sorted(wanted) if not NAME.match(name)]
+    if names:
+        return f"Secrets cannot be named {', '.join(names)}: use letters, digits, '_', '-' and '.'."
+    unsafe = sorted(name for name, given in wanted.items() if given and not SAFE.match(given))
+    if unsafe:
+        return (
+            f"The given values of these secrets cannot be used: {', '.join(unsafe)}. "
+            f"Use {SHORTEST} to {LONGEST} letters and digits, a letter first; "
+            "configuration loaders change anything else."
+        )
+    if not SHORTEST <= length <= LONGEST:
+        return f"length is {length}: use {SHORTEST} to {LONGEST} characters."
+    return ""
 
 
 def main() -> None:
@@ -121,35 +171,29 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "secrets": {"type": "dict", "required": True, "no_log": True},
-            "length": {"type": "int", "default": 40},
+            # With no_log Ansible would mask the given values in the answer, too, and the caller
+            # would configure the mask as the password. The task's own no_log hides all of it.
+            "secrets": {"type": "dict", "required": True, "no_log": False},
+            "length": {"type": "int", "default": 40, "no_log": False},
         },
         supports_check_mode=True,
     )
-    path = module.params["path"]
-    unsafe = sorted(
-        name for name, given in module.params["secrets"].items() if given and not SAFE.match(given)
-    )
-    if unsafe:
-        module.fail_json(
-            msg=f"The given values of these secrets cannot be used: {', '.join(unsafe)}. Use 12 to 128 "
-            "letters and digits, a letter first; configuration loaders change anything else."
+    directory, length = Path(module.params["path"]), module.params["length"]
+    wanted = {name: str(given or "") for name, given in module.params["secrets"].items()}
+    message = problem(wanted, length)
+    if message:
+        module.fail_json(msg=message)
+    changed = ensure_directory(directory, check=module.check_mode)
+    values: dict[str, str] = {}
+    made: list[str] = []
+    for name, given in sorted(wanted.items()):
+        values[name], is_made, is_changed = ensure_secret(
+            directory / name, given, length, check=module.check_mode
         )
-    changed = False if module.check_mode else ensure_directory(path)
-    values, made = {}, []
-    for name, given in sorted(module.params["secrets"].items()):
-        current = read_secret(os.path.join(path, name))  # noqa: PTH118
-        wanted = given or current
-        if wanted and wanted == current:
-            values[name] = current
-            continue
-        made.append(name)
-        if module.check_mode:
-            values[name] = given or NOT_MADE_YET
-            continue
-        values[name] = wanted or new_secret(module.params["length"])
-        write_secret(module, os.path.join(path, name), values[name])  # noqa: PTH118
-    module.exit_json(changed=changed or bool(made), secrets=values, made=made)
+        changed = changed or is_changed
+        if is_made:
+            made.append(name)
+    module.exit_json(changed=changed, secrets=values, made=made)
 
 
 if __name__ == "__main__":
