@@ -93,3 +93,26 @@ def test_profile_check_needs_no_package_but_pydicom() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("basic", ["113100", "113107"]),
+        ("research", ["113100", "113105", "113107", "113108", "113111"]),
+        ("full_dates", ["113100", "113105", "113106", "113108", "113111"]),
+    ],
+)
+def test_a_ready_profile_claims_what_it_carries_out(name: str, codes: list[str]) -> None:
+    profile = load_profile(name)
+    assert profile.name == name
+    assert [code for code, _ in profile.codes] == codes
+
+
+def test_the_research_profile_keeps_what_a_collection_needs() -> None:
+    given = instance(
+        StudyDescription="CT CHEST", PatientSex="F", PatientAge="061Y", StudyDate="20240301"
+    )
+    after = read(deidentify(given, Engine(load_profile("research"), KEYS)).data)
+    assert (after.StudyDescription, after.PatientSex, after.PatientAge) == ("CT CHEST", "F", "061Y")
+    assert after.StudyDate == "20231122"

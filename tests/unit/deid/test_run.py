@@ -121,3 +121,23 @@ def test_nothing_half_written_stays_when_the_disk_refuses(
         assert run(tree) == 1
     assert files(tree / "out") == []
     assert run(tree) == 0
+
+
+def test_the_mapping_holds_every_uid_and_patient_of_what_was_written(tree: Path) -> None:
+    (tree / "in/a/1.dcm").write_bytes(
+        instance(SOPInstanceUID="1.2.1", FrameOfReferenceUID="1.2.826.0.5")
+    )
+    (tree / "in/b/3").write_bytes(b"not DICOM at all")
+    assert run(tree, "--mapping", str(tree / "map")) == 1
+    uids = dict(line.split(",") for line in (tree / "map/uid_mapping.csv").read_text().split())
+    after = read((tree / "out/a/1.dcm").read_bytes())
+    assert uids["id_old"] == "id_new"
+    assert uids["1.2.1"] == after.SOPInstanceUID
+    assert uids["1.2.826.0.1.1"] == after.StudyInstanceUID
+    assert uids["1.2.826.0.1.2"] == after.SeriesInstanceUID
+    assert uids["1.2.826.0.5"] == after.FrameOfReferenceUID
+    assert "1.2.9" not in uids
+    patients = (tree / "map/patid_mapping.csv").read_text().split()
+    assert patients == ["id_old,id_new", "PID-84213,ANON_ID000001"]
+    assert stat.S_IMODE((tree / "map/uid_mapping.csv").stat().st_mode) == 0o600
+    assert run(tree, "--mapping", str(tree / "out/map")) == 2

@@ -34,12 +34,15 @@ class Summary:
         failed: file (relative to the input) and the reason why it is not in the output.
         left_out: file and reason, for what has no place in the output and is no failure.
         records: what was done, by the new Study Instance UID.
+        new_uids, new_patients: old to new, of what was written. As secret as the input.
     """
 
     written: int = 0
     failed: dict[Path, str] = field(default_factory=dict)
     left_out: dict[Path, str] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
+    new_uids: dict[str, str] = field(default_factory=dict)
+    new_patients: dict[str, str] = field(default_factory=dict)
 
 
 def check_directories(in_dir: Path, out_dir: Path) -> None:
@@ -140,7 +143,9 @@ class _Job:
                 "two-patients",
                 "its instances name more than one patient; correct PatientID at the source",
             )
-        subject = self.subject_of(*patients.pop())
+        patient_id, issuer = patients.pop()
+        subject = self.subject_of(patient_id, issuer)
+        new_uids: dict[str, str] = {}
         terms = frozenset().union(*(identity.identifiers for _, identity in study))
         known = union(frozenset(identity.known for _, identity in study))
         written: dict[Path, Path] = {}
@@ -160,7 +165,10 @@ class _Job:
                     self.summary.failed[path] = _reason(error)
                     raise DeidError(f"{path}: {_reason(error)}") from error
                 records.append(output.record)
+                new_uids.update(output.uid_mapping)
             _put_in_place(written)
+        self.summary.new_uids.update(new_uids)
+        self.summary.new_patients[patient_id] = subject.patient_id
         self.summary.written += len(written)
         merged = self.summary.records.setdefault(output.study_instance_uid, records[0])
         for record in records[1:]:

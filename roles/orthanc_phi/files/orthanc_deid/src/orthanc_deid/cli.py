@@ -95,6 +95,13 @@ def _add_run(commands: Any) -> None:
         default="ANON",
         help="what pseudonyms begin with, as in ANON_ID000001 (default: %(default)s)",
     )
+    run.add_argument(
+        "--mapping",
+        metavar="DIR",
+        type=Path,
+        help="write uid_mapping.csv and patid_mapping.csv (id_old,id_new) there, for an honest "
+        "broker; never in OUT_DIR, since they link it to the patients",
+    )
     run.set_defaults(run=_run)
 
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -42,6 +42,8 @@ class Output:
         data: the DICOM file.
         record: what was done.
         sop_instance_uid, series_instance_uid, study_instance_uid: the new UIDs.
+        uid_mapping: every UID that was remapped, of whatever kind, to the new one. As secret as
+            the input.
     """
 
     data: bytes
@@ -49,6 +51,7 @@ class Output:
     sop_instance_uid: str
     series_instance_uid: str
     study_instance_uid: str
+    uid_mapping: Mapping[str, str] = field(repr=False)
 
 
 class Engine:
@@ -110,11 +113,12 @@ class Engine:
         old = top_values(instance.data, elements)
         check_identity(old)
         study = self._map_uid(old[STUDY])
+        mapping = _Mapping(self._map_uid)
         record = Record(self.profile.name, self.profile.digest, self._codes())
         context = Context(
             profile=self.profile,
             subject=subject,
-            map_uid=self._map_uid,
+            map_uid=mapping.__getitem__,
             scrub_tables=self._scrub_tables,
             types=types_of_sop_class(old[SOP_CLASS]),
             record=record,
@@ -132,6 +136,7 @@ class Engine:
             sop_instance_uid=sop_instance,
             series_instance_uid=self._map_uid(old[SERIES]),
             study_instance_uid=study,
+            uid_mapping=mapping,
         )
 
     def _cleaner(
@@ -160,6 +165,18 @@ class Engine:
         items = b"".join(_code_item(syntax, *code) for code in self.profile.codes)
         own[0x00120064] = syntax.element(0x00120064, "SQ", items)
         return dict(sorted(own.items()))
+
+
+class _Mapping(dict[str, str]):
+    """The UIDs of one instance that were asked for, and what they became."""
+
+    def __init__(self, map_uid: Callable[[str], str]) -> None:
+        super().__init__()
+        self._map_uid = map_uid
+
+    def __missing__(self, old: str) -> str:
+        new = self[old] = self._map_uid(old)
+        return new
 
 
 def _code_item(syntax: Syntax, code: str, meaning: str) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +17,8 @@ from orthanc_deid.private import LISTS, PrivateName, PrivateRules, parse_name
 from orthanc_deid.rules import DATE_VRS, EXCLUSIVE, OPTIONS, OWN_ATTRIBUTES, Profile
 from orthanc_deid.text import VR_LENGTH
 
-BUILT_IN: Final[Mapping[str, Mapping[str, Any]]] = {
-    "basic": {"name": "basic", "options": ["retain_modified_dates"]},
-}
+_PROFILES: Final = files("orthanc_deid") / "profiles"
+BUILT_IN: Final = ("basic", "research", "full_dates")
 _KEYS: Final = {"name", "options", "private_lists", "tag_actions"}
 
 
@@ -85,7 +85,7 @@ def _content(source: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
     if isinstance(source, str) and source in BUILT_IN:
-        return BUILT_IN[source]
+        return parse_profile((_PROFILES / f"{source}.toml").read_text())
     path = Path(source)
     try:
         return parse_profile(path.read_text())
