@@ -45,7 +45,7 @@ def dicom_modality(node: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "AET": node["aet"],
         "Host": node["host"],
-        "Port": node.get("port", 104),
+        "Port": int(node.get("port", 104)),
         "Manufacturer": node.get("manufacturer", "Generic"),
         **{f"Allow{name.capitalize()}": name in allowed for name in ALLOWABLE},
     }
