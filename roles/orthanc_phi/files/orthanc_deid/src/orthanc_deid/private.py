@@ -50,7 +50,7 @@ def _table(name: str) -> Mapping[tuple[int, str], Mapping[str, str | None]]:
     return {(int(key[:4], 16), key[5:]): elements for key, elements in creators.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one per profile, and what the caches know it by
 class PrivateRules:
     """What a profile keeps of private elements.
 
@@ -135,14 +135,18 @@ def _with_rule(rules: PrivateRules, creators: Mapping[int, str], element: Elemen
     if entry.rule is not BY_CREATOR:
         return element
     creator = None if _is_creator(entry.tag) else creators.get(entry.tag >> 8)
-    if creator is None:
-        return element._replace(entry=_entry(entry, REMOVED, entry.vr))
-    group, low = entry.tag >> 16, f"{entry.tag & 0xFF:02X}"
-    rule, vr = rules.rule(group, creator, low, entry.vr)
-    found = element._replace(entry=_entry(entry, rule, vr))
-    if vr == "SQ" and entry.written_vr == "UN":
+    found = element._replace(entry=_ruled_entry(rules, entry, creator))
+    if found.entry.vr == "SQ" and entry.written_vr == "UN":
         return found._replace(syntax=IMPLICIT_LITTLE)
     return found
+
+
+@lru_cache(maxsize=16384)
+def _ruled_entry(rules: PrivateRules, entry: Entry, creator: str | None) -> Entry:
+    if creator is None:
+        return _entry(entry, REMOVED, entry.vr)
+    low = f"{entry.tag & 0xFF:02X}"
+    return _entry(entry, *rules.rule(entry.tag >> 16, creator, low, entry.vr))
 
 
 @lru_cache(maxsize=16384)

@@ -83,6 +83,11 @@ class _Kept:
     charset: bytes
 
 
+@lru_cache(maxsize=65536)
+def _change(parent: str, tag: int, action: Action, source: str) -> Change:
+    return Change(parent + tag_label(tag), str(action), source)
+
+
 @lru_cache(maxsize=1024)
 def _union(sets: frozenset[frozenset[str]]) -> frozenset[str]:
     return frozenset().union(*sets)
@@ -348,8 +353,8 @@ class Treatment:
         return [scope.syntax.element(element.entry.tag, element.entry.written_vr, value)]
 
     def _note(self, element: Element, action: Action, rule: Rule, scope: _Scope) -> None:
-        path = scope.path + tag_label(element.entry.tag)
-        self.context.record.changes[Change(path, str(action), rule.source)] += 1
+        change = _change(scope.path, element.entry.tag, action, rule.source)
+        self.context.record.changes[change] += 1
 
     def check_leaks(self, identifiers: frozenset[str]) -> None:
         """Look for identifiers in everything that was kept.
