@@ -81,7 +81,8 @@ ALPHABET = string.ascii_letters + string.digits
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\Z")
 SAFE = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
 NOT_MADE_YET = "made-on-the-first-run"
-SHORTEST, LONGEST = 12, 128
+SHORTEST = 12
+LONGEST = 128
 
 
 def new_secret(length: int) -> str:
