@@ -104,18 +104,28 @@ def _tells(term: str) -> bool:
 
 
 def _terms_of_name(name: str) -> Iterable[str]:
-    components = [normal_form(component) for component in name.split("^")]
-    for component in components[:3]:  # family, given, middle; prefix and suffix tell nobody
-        for word in component.split():
-            shortest = MIN_UNSPACED_NAME if is_unspaced(word) else MIN_NAME
-            if len(word) >= shortest and word not in vocabulary() and not word.isdigit():
-                yield word
-    family, given = ([*components, "", ""])[:2]
+    raw = name.split("^")[:3]  # family, given, middle; prefix and suffix tell nobody
+    for component in raw:
+        for part in component.split():
+            yield from _terms_of_part(normal_form(part))
+    family, given = ([*map(normal_form, raw), "", ""])[:2]
     if family and given:
         yield f"{family} {given}"
         yield f"{given} {family}"
     elif " " in family and not all(word in vocabulary() for word in family.split()):
         yield family
+
+
+def _terms_of_part(part: str) -> Iterable[str]:
+    if any(character.isdigit() for character in part):
+        # A code in the place of a name, of which the letters alone tell nothing.
+        return [part] if _tells(part) else []
+    return [
+        word
+        for word in part.split()
+        if len(word) >= (MIN_UNSPACED_NAME if is_unspaced(word) else MIN_NAME)
+        and word not in vocabulary()
+    ]
 
 
 def _terms_of_date(date: str) -> Iterable[str]:
