@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.tree import Tree
+
 from site_client import Site, SiteError, find_study, first_instance
 from studies import PATIENT, STAFF, demo_studies
 
@@ -44,7 +45,7 @@ class Journey:
 
 
 def main() -> int:
-    """Run the demo; return 0 only if every study arrived on Anon and on Disk without an identity."""
+    """Run the demo; return 0 only if all studies arrived on Anon and Disk without an identity."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--config-dir", type=Path, default=Path("/etc/orthanc-demo"))
     parser.add_argument("--tree-dir", type=Path, default=Path("/srv/orthanc-demo/tree"))
@@ -73,12 +74,21 @@ def send(site: Site, phi: httpx.Client, journeys: list[Journey]) -> None:
         if found is None:
             raise SiteError(f"the PHI Orthanc does not list the {journey.name} that it took")
         journey.phi_id = found
-    console.print(f"Sent {len(journeys)} studies of one invented patient to the PHI Orthanc by C-STORE.")
+    console.print(
+        f"Sent {len(journeys)} studies of one invented patient to the PHI Orthanc by C-STORE."
+    )
 
 
-def follow(phi: httpx.Client, anon: httpx.Client, disk: httpx.Client, journeys: list[Journey]) -> None:
+def follow(
+    phi: httpx.Client, anon: httpx.Client, disk: httpx.Client, journeys: list[Journey]
+) -> None:
     """Wait, with a bar for each study, until all of them are on Anon and in the tree of Disk."""
-    columns = TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description:<32}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
     deadline = time.monotonic() + SECONDS
     with Progress(*columns, console=console) as progress:
         bars = {
@@ -100,8 +110,10 @@ def follow(phi: httpx.Client, anon: httpx.Client, disk: httpx.Client, journeys: 
             time.sleep(0.5)
 
 
-def look(phi: httpx.Client, anon: httpx.Client, disk: httpx.Client, journey: Journey) -> tuple[int, str]:
-    """Return how many instances of a study have arrived on Anon and Disk together, and its state."""
+def look(
+    phi: httpx.Client, anon: httpx.Client, disk: httpx.Client, journey: Journey
+) -> tuple[int, str]:
+    """Return how many instances of a study are on Anon and Disk together, and its state."""
     answer = phi.get(f"/deid/studies/{journey.phi_id}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return 0, "waits until no more instances come"
@@ -113,8 +125,12 @@ def look(phi: httpx.Client, anon: httpx.Client, disk: httpx.Client, journey: Jou
         return 0, study["state"]
     journey.anon_id = find_study(anon, new_uid) or ""
     journey.disk_id = find_study(disk, new_uid) or ""
-    on_anon = len(anon.get(f"/studies/{journey.anon_id}/instances").json()) if journey.anon_id else 0
-    on_disk = disk.get(f"/disk/studies/{journey.disk_id}").json()["present"] if journey.disk_id else 0
+    on_anon = (
+        len(anon.get(f"/studies/{journey.anon_id}/instances").json()) if journey.anon_id else 0
+    )
+    on_disk = (
+        disk.get(f"/disk/studies/{journey.disk_id}").json()["present"] if journey.disk_id else 0
+    )
     return on_anon + on_disk, study["state"]
 
 
@@ -146,7 +162,9 @@ def check_nothing_leaked(anon: httpx.Client, journeys: list[Journey]) -> None:
             found = [part.decode() for part in planted if part in content.lower()]
             if found:
                 raise SiteError(f"an anonymized instance holds {', '.join(found)}")
-    console.print(f"None of {len(planted)} planted names and numbers is in any byte of {files} files on Anon.")
+    console.print(
+        f"None of {len(planted)} planted names and numbers is in any byte of {files} files on Anon."
+    )
 
 
 def show_tree(site: Site) -> None:
@@ -175,12 +193,18 @@ def show_next_steps(site: Site) -> None:
     table = Table("what", "address", "account", "password in", title="What to open next")
     for column in table.columns:
         column.overflow = "fold"
-    titles = {"phi": "PHI, identified studies", "anon": "Anon, for researchers", "disk": "Disk, writes the tree"}
+    titles = {
+        "phi": "PHI, identified studies",
+        "anon": "Anon, for researchers",
+        "disk": "Disk, writes the tree",
+    }
     for kind, port in site.http_ports:
         address = f"https://localhost:{port}/app/explorer.html"
         table.add_row(titles[kind], address, "admin", str(site.config_dir / kind / "secrets/admin"))
     console.print(table)
-    console.print("States of all studies: docker exec orthanc-phi-worker-1 python3 -m orthanc_deid studies")
+    console.print(
+        "States of all studies: docker exec orthanc-phi-worker-1 python3 -m orthanc_deid studies"
+    )
 
 
 if __name__ == "__main__":

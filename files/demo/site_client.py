@@ -83,4 +83,6 @@ def first_instance(orthanc: httpx.Client, study: str) -> dict[str, Any]:
     instances = orthanc.get(f"/studies/{study}/instances").raise_for_status().json()
     first = min(instances, key=lambda one: int(one["MainDicomTags"].get("InstanceNumber") or 0))
     tags = orthanc.get(f"/instances/{first['ID']}/simplified-tags").raise_for_status().json()
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()
+    }

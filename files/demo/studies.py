@@ -51,7 +51,7 @@ STUDY_DATES = ("20240115", "20240307", "20240618")
 
 
 def uid(*names: object) -> str:
-    """Return the same UID for the same names in every run, so that a second demo sends the same studies."""
+    """Return the same UID for the same names, so that a second demo sends the same studies."""
     return str(generate_uid(entropy_srcs=["imaging.orthanc demo", *map(str, names)]))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import deployed
 import pytest
+
+import deployed
 from deployed import Runs
 
 

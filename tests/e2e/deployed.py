@@ -53,7 +53,9 @@ def playbook(name: str, *arguments: str, check: bool = True) -> subprocess.Compl
         command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
     )
     if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)} failed:\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}")
+        raise AssertionError(
+            f"{' '.join(command)} failed:\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+        )
     return done
 
 
@@ -102,12 +104,14 @@ def client(kind: str, user: str = "admin", password: str | None = None) -> httpx
 
 
 def send(instances: Iterable[Dataset], aet: str = "SCANNER") -> list[int | None]:
-    """Send instances to PHI by C-STORE and return the statuses; empty if the association is refused."""
+    """Send instances to PHI by C-STORE and return the statuses; none if PHI does not talk."""
     instances = list(instances)
     scanner = AE(ae_title=aet)
     scanner.requested_contexts = [
         build_context(*pair)
-        for pair in sorted({(one.SOPClassUID, one.file_meta.TransferSyntaxUID) for one in instances})
+        for pair in sorted(
+            {(one.SOPClassUID, one.file_meta.TransferSyntaxUID) for one in instances}
+        )
     ]
     association = scanner.associate("127.0.0.1", DICOM_PORT, ae_title="PHI")
     if not association.is_established:

@@ -8,20 +8,25 @@ import signal
 import subprocess
 import time
 
-import deployed
 import httpx
 import pytest
+
+import deployed
 from deployed import CONFIG, CONTAINERS, Runs
 
 
 def secrets() -> list[str]:
     """Every secret of the site."""
-    found = [file.read_text().strip() for file in CONFIG.glob("*/secrets/*") if file.suffix != ".json"]
+    found = [
+        file.read_text().strip() for file in CONFIG.glob("*/secrets/*") if file.suffix != ".json"
+    ]
     assert len(found) >= 9
     return found
 
 
-def test_check_mode_works_before_the_first_deployment_and_announces_the_containers(site: Runs) -> None:
+def test_check_mode_works_before_the_first_deployment_and_announces_the_containers(
+    site: Runs,
+) -> None:
     for name in ("e2e-anon", "e2e-disk", "e2e-phi"):
         assert f"{name} would be made" in site.predicted.stdout
     assert deployed.changed(site.predicted) > 20
@@ -33,7 +38,7 @@ def test_no_run_shows_a_secret(site: Runs) -> None:
     assert "PRIVATE KEY" not in shown
 
 
-def test_a_second_run_changes_nothing(site: Runs) -> None:
+def test_a_second_run_changes_nothing() -> None:
     assert deployed.changed(deployed.playbook("site")) == 0
 
 

@@ -6,11 +6,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import deployed
 import httpx
-from deployed import DICOM_PORT
 from pydicom import Dataset, dcmread
-from studies import FILES, planted_study
+
+import deployed
+from deployed import DICOM_PORT
+from planted import FILES, planted_study
 
 SUCCESS = 0x0000
 
@@ -28,8 +29,8 @@ def test_two_hundred_files_with_planted_identifiers_arrive_without_them(tmp_path
             instance.save_as(tmp_path / f"{number}-{instance.InstanceNumber}.dcm")
     assert len(list(tmp_path.iterdir())) == 200
     sent = subprocess.run(
-        ["storescu", "-R", "+sd", "-xf", _profiles(made), "Demo", "-aet", "SCANNER", "-aec", "PHI",
-         "localhost", str(DICOM_PORT), str(tmp_path)],
+        ["/usr/bin/storescu", "+sd", "-xf", _profiles(made), "Demo", "-aet", "SCANNER",
+         "-aec", "PHI", "localhost", str(DICOM_PORT), str(tmp_path)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert sent.returncode == 0, sent.stderr
@@ -64,6 +65,7 @@ def test_one_patient_keeps_number_and_date_shift_over_studies() -> None:
     second, _ = planted_study("MR_small.dcm", 2, patient="LONGITUDINAL-1")
     for instance in second:
         instance.StudyDate = "20190903"
+        instance.IssuerOfPatientID = first[0].IssuerOfPatientID
     after = []
     for study in (first, second):
         assert set(deployed.send(study)) == {SUCCESS}
@@ -123,7 +125,9 @@ def test_a_study_without_patient_id_is_quarantined_and_its_original_kept() -> No
     )
     assert "Patient" in told["reason"]
     assert deployed.orthanc_id("phi", uid)
-    assert told["anonymous_study_uid"] is None or not deployed.orthanc_id("anon", told["anonymous_study_uid"])
+    assert told["anonymous_study_uid"] is None or not deployed.orthanc_id(
+        "anon", told["anonymous_study_uid"]
+    )
 
 
 def test_what_is_not_whole_dicom_is_refused_at_the_door() -> None:
@@ -162,4 +166,7 @@ def test_an_anonymized_study_is_not_anonymized_again() -> None:
     assert set(deployed.send([anonymous])) == {SUCCESS}
     asked = deployed.orthanc_id("phi", new_uid)
     with deployed.client("phi") as phi:
-        assert phi.post(f"/deid/studies/{asked}/anonymize", json={}).status_code == httpx.codes.CONFLICT
+        assert (
+            phi.post(f"/deid/studies/{asked}/anonymize", json={}).status_code
+            == httpx.codes.CONFLICT
+        )

@@ -23,7 +23,8 @@ FILES = (
 _counter = itertools.count(1)
 
 PLANTED_TEXT = (
-    "PatientName", "OtherPatientNames", "PatientMotherBirthName", "PatientAddress", "PatientTelephoneNumbers",
+    "PatientName", "OtherPatientNames", "PatientMotherBirthName", "PatientAddress",
+    "PatientTelephoneNumbers",
     "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "InstitutionName",
     "InstitutionAddress", "StationName", "StudyDescription", "SeriesDescription", "ProtocolName",
     "PatientComments", "ImageComments", "AccessionNumber", "StudyID", "DeviceSerialNumber",
@@ -36,14 +37,19 @@ def token() -> str:
     return f"ZQ{next(_counter):06d}XJ"
 
 
-def planted_study(name: str, instances: int, *, patient: str | None = None) -> tuple[list[Dataset], list[str]]:
+def planted_study(
+    name: str, instances: int, *, patient: str | None = None
+) -> tuple[list[Dataset], list[str]]:
     """Return a study made from one of pydicom's files, and everything that was planted in it.
 
     The text stands in standard, nested and private attributes, in dates and in UIDs.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        template = dcmread(Path(str(get_testdata_file(name))))
+        template: Dataset = dcmread(Path(str(get_testdata_file(name))))
+        # Some of pydicom's files say that they were anonymized; such a study is not done again.
+        if "PatientIdentityRemoved" in template:
+            del template.PatientIdentityRemoved
         planted = list(_plant(template, patient))
         study, series = generate_uid(), generate_uid()
         template.StudyInstanceUID, template.SeriesInstanceUID = study, series
