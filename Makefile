@@ -46,8 +46,8 @@ unit: setup ## unit and property tests
 e2e: setup ## tests against a site that they deploy on this machine
 	$(BIN)/pytest tests/e2e
 
-molecule: setup ## every role on systemd hosts with their own engine
-	$(BIN)/molecule test --all
+molecule: setup ## the roles of the kinds on systemd hosts with their own engine
+	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
 
 lock: ## pin everything that requirements.in needs
 	$(PYTHON) -m venv .cache/lock
