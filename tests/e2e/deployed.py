@@ -138,23 +138,39 @@ def state(study_instance_uid: str) -> dict[str, Any]:
     return answer.json() if answer.status_code == httpx.codes.OK else {}
 
 
-def delivered(study_instance_uid: str, seconds: float = 180) -> str:
-    """Wait until a study is delivered and return its anonymous Study Instance UID."""
+def delivered(study_instance_uid: str, instances: int, seconds: float = 180) -> str:
+    """Wait until all instances of a study are on Anon and Disk; return its new Study Instance UID.
+
+    On a slow machine a study may rest in the middle of being sent; it is then delivered in parts.
+    """
 
     def arrived() -> str | None:
         now = state(study_instance_uid)
         assert now.get("state") != "quarantined", now
-        return str(now["anonymous_study_uid"]) if now.get("state") == "delivered" else None
+        if now.get("state") != "delivered":
+            return None
+        new_uid = str(now["anonymous_study_uid"])
+        held = len(instances_on("anon", new_uid)), len(files_on_disk(new_uid))
+        return new_uid if held == (instances, instances) else None
 
-    return str(wait_for("the study is delivered", arrived, seconds))
+    return str(wait_for(f"all {instances} instances are delivered", arrived, seconds))
+
+
+def instances_on(kind: str, study_instance_uid: str) -> list[str]:
+    """Return an Orthanc's identifiers of a study's instances."""
+    study = orthanc_id(kind, study_instance_uid)
+    with client(kind) as orthanc:
+        found = orthanc.get(f"/studies/{study}/instances").raise_for_status().json()
+    return [instance["ID"] for instance in found]
 
 
 def files_on_anon(anonymous_study_uid: str) -> list[bytes]:
     """Return every file of a study on Anon."""
-    study = orthanc_id("anon", anonymous_study_uid)
     with client("anon") as orthanc:
-        instances = orthanc.get(f"/studies/{study}/instances").raise_for_status().json()
-        return [orthanc.get(f"/instances/{one['ID']}/file").content for one in instances]
+        return [
+            orthanc.get(f"/instances/{instance}/file").raise_for_status().content
+            for instance in instances_on("anon", anonymous_study_uid)
+        ]
 
 
 def files_on_disk(anonymous_study_uid: str) -> list[Path]:

@@ -36,7 +36,7 @@ def test_two_hundred_files_with_planted_identifiers_arrive_without_them(tmp_path
     assert sent.returncode == 0, sent.stderr
     everything = [text for _, planted in made for text in planted]
     for instances, _ in made:
-        new_uid = deployed.delivered(instances[0].StudyInstanceUID)
+        new_uid = deployed.delivered(instances[0].StudyInstanceUID, 20)
         on_anon = deployed.files_on_anon(new_uid)
         on_disk = [path.read_bytes() for path in deployed.files_on_disk(new_uid)]
         assert len(on_anon) == len(on_disk) == 20
@@ -69,7 +69,7 @@ def test_one_patient_keeps_number_and_date_shift_over_studies() -> None:
     after = []
     for study in (first, second):
         assert set(deployed.send(study)) == {SUCCESS}
-        after.append(_first(deployed.delivered(study[0].StudyInstanceUID)))
+        after.append(_first(deployed.delivered(study[0].StudyInstanceUID, len(study))))
     assert after[0].PatientID == after[1].PatientID
     assert str(after[0].PatientName).startswith("E2E^ID")
     days = [int(one.StudyDate) for one in after]
@@ -92,7 +92,7 @@ def _first(new_uid: str) -> Dataset:
 def test_instances_that_come_after_the_delivery_are_delivered_too() -> None:
     study, _ = planted_study("CT_small.dcm", 6)
     assert set(deployed.send(study[:4])) == {SUCCESS}
-    new_uid = deployed.delivered(study[0].StudyInstanceUID)
+    new_uid = deployed.delivered(study[0].StudyInstanceUID, 4)
     assert set(deployed.send(study)) == {SUCCESS}
     deployed.wait_for("all six are in the tree", lambda: len(deployed.files_on_disk(new_uid)) == 6)
     assert len(deployed.files_on_anon(new_uid)) == 6
@@ -109,7 +109,7 @@ def test_a_study_waits_for_a_destination_that_is_down() -> None:
         )
     finally:
         deployed.docker("start", "e2e-anon")
-    new_uid = deployed.delivered(study[0].StudyInstanceUID, 300)
+    new_uid = deployed.delivered(study[0].StudyInstanceUID, 5, 300)
     assert len(deployed.files_on_anon(new_uid)) == len(deployed.files_on_disk(new_uid)) == 5
 
 
@@ -161,7 +161,7 @@ def test_anon_and_disk_refuse_what_is_not_anonymized() -> None:
 def test_an_anonymized_study_is_not_anonymized_again() -> None:
     study, _ = planted_study("CT_small.dcm", 1)
     deployed.send(study)
-    new_uid = deployed.delivered(study[0].StudyInstanceUID)
+    new_uid = deployed.delivered(study[0].StudyInstanceUID, 1)
     anonymous = _first(new_uid)
     assert set(deployed.send([anonymous])) == {SUCCESS}
     asked = deployed.orthanc_id("phi", new_uid)
