@@ -200,7 +200,12 @@ def show_next_steps(site: Site) -> None:
     }
     for kind, port in site.http_ports:
         address = f"https://localhost:{port}/app/explorer.html"
-        table.add_row(titles[kind], address, "admin", str(site.config_dir / kind / "secrets/admin"))
+        table.add_row(
+            titles[kind],
+            address,
+            "administrator",
+            str(site.config_dir / kind / "secrets/administrator"),
+        )
     console.print(table)
     console.print(
         "States of all studies: docker exec orthanc-phi-worker-1 python3 -m orthanc_deid studies"

@@ -33,11 +33,14 @@ class Site:
 
     def client(self, kind: str) -> httpx.Client:
         """Return a client of one Orthanc, as its administrator."""
-        password = (self.config_dir / kind / "secrets/admin").read_text().strip()
+        password = (self.config_dir / kind / "secrets/administrator").read_text().strip()
         trust = ssl.create_default_context(cafile=self.config_dir / "ca/ca.crt")
         port = dict(self.http_ports)[kind]
         return httpx.Client(
-            base_url=f"https://localhost:{port}", auth=("admin", password), verify=trust, timeout=30
+            base_url=f"https://localhost:{port}",
+            auth=("administrator", password),
+            verify=trust,
+            timeout=30,
         )
 
     def send(self, instances: Iterable[Dataset]) -> None:

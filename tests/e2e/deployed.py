@@ -94,7 +94,7 @@ def secret(kind: str, name: str) -> str:
     return (CONFIG / kind / "secrets" / name).read_text().strip()
 
 
-def client(kind: str, user: str = "admin", password: str | None = None) -> httpx.Client:
+def client(kind: str, user: str = "administrator", password: str | None = None) -> httpx.Client:
     """Return a client of one Orthanc that trusts the site's authority only."""
     trust = ssl.create_default_context(cafile=CONFIG / "ca/ca.crt")
     auth = (user, secret(kind, user) if password is None else password)

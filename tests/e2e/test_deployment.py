@@ -79,7 +79,12 @@ def test_an_orthanc_answers_only_to_its_accounts_over_verified_tls(kind: str) ->
 
 def test_secrets_and_data_are_closed_to_others() -> None:
     nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    for path in ("anon/secrets/admin", "phi/deid/uid.key", "ca/ca.key", "phi/orthanc/orthanc.json"):
+    for path in (
+        "anon/secrets/administrator",
+        "phi/deid/uid.key",
+        "ca/ca.key",
+        "phi/orthanc/orthanc.json",
+    ):
         read = subprocess.run([*nobody, "cat", CONFIG / path], capture_output=True, check=False)
         assert read.returncode, path
     owner = (deployed.TREE.parent / "phi/postgres/17").stat()
@@ -112,7 +117,8 @@ def test_all_mistakes_of_an_inventory_are_told_at_once_and_nothing_is_changed() 
         ' "orthanc_phi_aet": "A TITLE THAT IS TOO LONG", "orthanc_site_uid": 0,'
         ' "orthanc_disk_http_port": 28043, "orthanc_phi_htp_port": 3,'
         ' "orthanc_anon_data_dir": "/srv/orthanc-e2e/disk/inside",'
-        ' "orthanc_site_certificate_subject": {}, "orthanc_phi_passwords": {"admin": "a$b"}}',
+        ' "orthanc_site_certificate_subject": {},'
+        ' "orthanc_phi_passwords": {"administrator": "a$b"}}',
         check=False,
     )
     assert done.returncode

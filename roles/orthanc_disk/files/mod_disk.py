@@ -17,6 +17,7 @@ from typing import Any
 
 import orthanc
 
+import access
 import deidentified_only
 from disk_queue import Log, Queue
 from disk_state import Change, IndexUnavailableError, Record, UnknownStudyError
@@ -215,6 +216,7 @@ def status_route(output: Any, uri: str, **request: Any) -> None:
     _answer(output, 200, QUEUE.status())
 
 
+access.register(orthanc, "disk")
 deidentified_only.register(orthanc)
 orthanc.RegisterOnChangeCallback(on_change)
 orthanc.RegisterRestCallback("/disk/studies/([0-9a-f-]{44})", study_route)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orthanc
 
+import access
 from orthanc_deid.agent_client import AgentClient, Answer
 
 STOP_SECONDS = 5
@@ -65,9 +66,10 @@ def on_anonymize(output: Any, _uri: str, **request: Any) -> None:
         return
     study = find_study(request["groups"][0])
     body = request["body"].decode("utf-8", "replace")
+    actor = request["headers"].get("x-remote-user", "rest")
     send(
         output,
-        agent.ask("anonymize", study=study, body=body, actor="rest") if study else NOT_HERE,
+        agent.ask("anonymize", study=study, body=body, actor=actor) if study else NOT_HERE,
     )
 
 
@@ -87,6 +89,7 @@ def on_status(output: Any, _uri: str, **request: Any) -> None:
     send(output, agent.ask("status"))
 
 
+access.register(orthanc, "phi")
 orthanc.RegisterOnChangeCallback(on_change)
 orthanc.RegisterRestCallback("/deid/studies/([0-9a-f-]+)/anonymize", on_anonymize)
 orthanc.RegisterRestCallback("/deid/studies/([0-9a-f-]+)", on_study)

@@ -17,7 +17,7 @@ ROLES = Path(__file__).parents[3] / "roles"
 SECRET = re.compile(
     r"__orthanc_instance_secret\b|__orthanc_instance_json\b|__orthanc_instance_common_settings\b"
     r"|__orthanc_phi_deid_(?:config|settings)\b|__orthanc_phi_(?:database|siblings|destinations)\b"
-    r"|orthanc_\w+_passwords\b|accounts\.sql\.j2|sibling\.json"
+    r"|orthanc_\w+_passwords\b|accounts\.sql\.j2|sibling\.json|front\.json"
 )
 # A digest tells nothing, nor which destination an answer was for.
 HARMLESS = re.compile(r"hash\('sha256'\)|map\(attribute='item'\)")
@@ -85,6 +85,7 @@ def test_the_tasks_with_secrets_are_found() -> None:
 
     assert {
         "orthanc_instance/tasks/prepare.yml: Make the secrets",
+        "orthanc_instance/tasks/prepare.yml: Leave address and accounts for Apache",
         "orthanc_instance/tasks/server.yml: Place orthanc.json",
         "orthanc_instance/tasks/database.yml: Place PostgreSQL's accounts and databases",
         "orthanc_phi/tasks/deid.yml: Place the configuration of plugin and workers",
