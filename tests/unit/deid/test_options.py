@@ -149,7 +149,7 @@ def test_names_from_other_instances_of_the_study_are_cleaned_too() -> None:
         ("PatientName", "is written by the engine"),
         ("StudyDate", "moved by the subject's days"),
         ("InstitutionName", "is removed"),
-        ("RequestAttributesSequence/StudyInstanceUID", "is removed with its items"),
+        ("RequestedProcedureCodeSequence/CodeMeaning", "is removed with its items"),
         ("0008,0070", "stays"),
     ],
 )

@@ -20,7 +20,7 @@ CREATOR = "SIEMENS MR HEADER"
 
 
 def engine(profile: Mapping[str, object], **tag_actions: str) -> Engine:
-    return Engine(load_profile(profile, tag_actions.get("actions")), KEYS)  # type: ignore[arg-type]
+    return Engine(load_profile(profile, {"tag_actions": tag_actions.get("actions", {})}), KEYS)  # type: ignore[arg-type]
 
 
 def siemens() -> Dataset:
@@ -102,14 +102,16 @@ def test_uids_and_text_of_safe_elements_are_treated() -> None:
 def test_the_site_keeps_elements_blocks_and_groups(
     action: Mapping[str, str], kept: set[int]
 ) -> None:
-    engine = Engine(load_profile("basic", action), KEYS)
+    engine = Engine(load_profile("basic", {"tag_actions": action}), KEYS)
     after = read(deidentify(encode(siemens()), engine).data)
     found = {e.tag.element for e in after if e.tag.is_private and e.tag.element > 0xFF}
     assert found == kept
 
 
 def test_the_site_takes_out_what_a_list_would_keep() -> None:
-    engine = Engine(load_profile(SAFE, {'0019,"SIEMENS MR HEADER",0C': "remove"}), KEYS)
+    engine = Engine(
+        load_profile(SAFE, {"tag_actions": {'0019,"SIEMENS MR HEADER",0C': "remove"}}), KEYS
+    )
     after = read(deidentify(encode(siemens()), engine).data)
     assert (0x0019, 0x100C) not in after
     assert (0x0019, 0x100D) in after
@@ -119,7 +121,9 @@ def test_a_name_in_a_vendors_protocol_that_the_site_keeps_holds_the_study_back()
     made = data_set(PatientName="Quillfeather^Ottoline")
     block = made.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
     block.add_new(0x10, "OB", bytes(9000) + b'tPatientName = "Quillfeather"' + bytes(9001))
-    engine = Engine(load_profile("basic", {'0029,"SIEMENS CSA HEADER",*': "keep"}), KEYS)
+    engine = Engine(
+        load_profile("basic", {"tag_actions": {'0029,"SIEMENS CSA HEADER",*': "keep"}}), KEYS
+    )
     with pytest.raises(Quarantine, match="0029,1010"):
         deidentify(encode(made), engine)
 

@@ -22,7 +22,7 @@ from .instances import KEYS, deidentify, instance, read
 
 def test_the_site_keeps_removes_and_empties_what_it_wants() -> None:
     actions = {"StationName": "keep", "0018,1030": "remove", "Manufacturer": "empty"}
-    engine = Engine(load_profile("basic", actions), KEYS)
+    engine = Engine(load_profile("basic", {"tag_actions": actions}), KEYS)
     given = instance(StationName="CT1", ProtocolName="Routine", Manufacturer="Maker")
     after = read(deidentify(given, engine).data)
     assert after.StationName == "CT1"
@@ -32,7 +32,10 @@ def test_the_site_keeps_removes_and_empties_what_it_wants() -> None:
 
 def test_every_problem_is_named_at_once_with_the_nearest_right_word() -> None:
     with pytest.raises(ProfileError) as caught:
-        load_profile("basic", {"StationNam": "keep", "0018,1030": "remvoe", "PatientID": "keep"})
+        load_profile(
+            "basic",
+            {"tag_actions": {"StationNam": "keep", "0018,1030": "remvoe", "PatientID": "keep"}},
+        )
     problems = "\n".join(caught.value.problems)
     assert "'StationNam'" in problems
     assert "StationName" in problems
@@ -54,7 +57,7 @@ def test_a_profile_can_be_a_file(tmp_path: Path) -> None:
 def test_two_profiles_differ_in_their_digest_if_they_decide_differently() -> None:
     basic = load_profile("basic")
     assert basic.digest == load_profile("basic").digest
-    assert basic.digest != load_profile("basic", {"StationName": "keep"}).digest
+    assert basic.digest != load_profile("basic", {"tag_actions": {"StationName": "keep"}}).digest
 
 
 def test_an_unknown_profile_says_which_there_are() -> None:

@@ -40,7 +40,7 @@ def load(tmp_path: Path, content: Any) -> config.Config:
 
 def test_what_is_not_set_has_its_documented_default(tmp_path: Path) -> None:
     loaded = load(tmp_path, settings())
-    assert (loaded.project, loaded.profile, loaded.numbering) == ("default", "basic", "monotonic")
+    assert (loaded.project, loaded.profile, loaded.numbering) == ("default", "research", "monotonic")
     assert (loaded.auto_anonymize, loaded.forward) == (True, True)
     assert (loaded.database.port, loaded.reconcile_minutes) == (5432, 5)
 
@@ -71,6 +71,7 @@ def test_the_database_certificate_is_always_verified(tmp_path: Path) -> None:
         ({"destinations": []}, "destinations: is empty; name at least one"),
         ({"destinations": settings()["destinations"] * 2}, "'anon' is the name of several"),
         ({"tag_actions": {"StationName": 1}}, "tag_actions.StationName: must be an action's name"),
+        ({"pixel_rules": {}}, "pixel_rules: must be a list, not an object"),
         ({"database": {}}, "database.host: is missing"),
         ({"orthanc": {"url": "http://phi"}}, "orthanc.url: must start with https://"),
     ],

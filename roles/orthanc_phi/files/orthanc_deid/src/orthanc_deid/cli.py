@@ -11,7 +11,7 @@ from typing import Any
 
 from orthanc_deid.errors import DeidError, ProfileError
 from orthanc_deid.explain import explain
-from orthanc_deid.profile import BUILT_IN, load_profile, parse_profile
+from orthanc_deid.profile import BUILT_IN, DEFAULT, SITE_KEYS, load_profile, parse_profile
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
 # rest, are not even imported for these.
@@ -70,7 +70,7 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--profile",
         metavar="FILE|NAME",
-        default="basic",
+        default=DEFAULT,
         help=f"a TOML file, or one of {', '.join(BUILT_IN)} (default: %(default)s)",
     )
     run.add_argument(
@@ -122,17 +122,17 @@ def _add_profile(commands: Any) -> None:
     )
     check.add_argument("source", metavar="FILE|NAME|-", help="TOML or JSON; - reads standard input")
     check.add_argument(
-        "--tag-actions",
+        "--site",
         metavar="JSON",
         default="{}",
-        help="the site's decisions, which come before the profile's: attribute to action",
+        help=f"what the site decides beside the profile: an object with {', '.join(SITE_KEYS)}",
     )
     check.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     source = parse_profile(sys.stdin.read()) if arguments.source == "-" else arguments.source
-    profile = load_profile(source, parse_profile(arguments.tag_actions))
+    profile = load_profile(source, parse_profile(arguments.site))
     print(f"profile {profile.name} can be used (digest {profile.digest[:12]})")
     return 0
 
@@ -150,7 +150,7 @@ def _add_explain(commands: Any) -> None:
         nargs="*",
         help="keyword or gggg,eeee; inside a sequence: SEQUENCE/ATTRIBUTE",
     )
-    explain.add_argument("--profile", metavar="FILE|NAME", default="basic")
+    explain.add_argument("--profile", metavar="FILE|NAME", default=DEFAULT)
     explain.add_argument(
         "--sop-class",
         metavar="NAME|UID",

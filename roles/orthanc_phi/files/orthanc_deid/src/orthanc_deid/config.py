@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from orthanc_deid.errors import DeidError
+from orthanc_deid.profile import DEFAULT
 
 DEFAULT_PATH = Path("/etc/orthanc-deid/config.json")
 DESTINATION_KINDS = ("orthanc", "orthanc_disk")
@@ -94,7 +95,7 @@ class Config:
     orthanc: Server
     secret_file: Path
     profile: str
-    tag_actions: Mapping[str, str]
+    site_decisions: Mapping[str, Any]
     auto_anonymize: bool
     forward: bool
     numbering: Literal["monotonic", "random"]
@@ -233,8 +234,8 @@ def _read_config(reader: _Reader) -> Config:
         database=_read_database(reader.inside("database")),
         orthanc=_read_server(reader.inside("orthanc")),
         secret_file=reader.path("secret_file"),
-        profile=reader.text("profile", "basic"),
-        tag_actions=_read_tag_actions(reader),
+        profile=reader.text("profile", DEFAULT),
+        site_decisions=_read_site_decisions(reader),
         auto_anonymize=reader.take("auto_anonymize", bool, True),
         forward=reader.take("forward", bool, True),
         numbering=reader.choice("numbering", ("monotonic", "random"), "monotonic"),
@@ -257,12 +258,17 @@ def _read_base_name(reader: _Reader) -> str:
     return name
 
 
-def _read_tag_actions(reader: _Reader) -> dict[str, str]:
-    actions = cast(dict[str, Any], reader.take("tag_actions", dict, {}))
+def _read_site_decisions(reader: _Reader) -> dict[str, Any]:
+    """Read what the site decides beside its profile; `profile.load_profile` looks at the rest."""
+    actions = reader.take("tag_actions", dict, {})
     for tag, action in actions.items():
         if not isinstance(action, str):
             reader.wrong(f"tag_actions.{tag}", "must be an action's name")
-    return actions
+    return {
+        "tag_actions": actions,
+        "pixel_rules": reader.take("pixel_rules", list, []),
+        "second_look": reader.take("second_look", list, ["blanked"]),
+    }
 
 
 def _read_database(reader: _Reader) -> Database:

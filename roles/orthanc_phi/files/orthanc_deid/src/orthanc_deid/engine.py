@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
 from orthanc_deid import __version__, uids
+from orthanc_deid.actions import Rule
 from orthanc_deid.attribute_types import types_of_sop_class
 from orthanc_deid.cleaning import cleaner, known_in, union
 from orthanc_deid.elements import Element, Syntax, Walker
@@ -22,7 +23,10 @@ from orthanc_deid.identity import (
 )
 from orthanc_deid.keys import Keys
 from orthanc_deid.part10 import close_dataset, file_head, open_instance
-from orthanc_deid.plan import SOP_CLASS, make_tables
+from orthanc_deid.pixel_cleaning import PixelCleaner
+from orthanc_deid.pixel_decision import Blank
+from orthanc_deid.pixel_risks import BURNED_IN_ANNOTATION, MODALITY
+from orthanc_deid.plan import LOOK, SOP_CLASS, make_tables
 from orthanc_deid.report import Record
 from orthanc_deid.rules import Profile
 from orthanc_deid.subject import Subject
@@ -63,9 +67,13 @@ class Engine:
     def __init__(self, profile: Profile, keys: Keys) -> None:
         self.profile = profile
         self._keys = keys
-        self._tables = make_tables(profile.rule, look=True)
+        self._pixels = PixelCleaner(profile)
+        self._tables = make_tables(self._rule, look=True)
         self._scrub_tables = make_tables(profile.scrub_rule, look=True)
         self._map_uid = lru_cache(UID_CACHE)(self._new_uid)
+
+    def _rule(self, tag: int, vr: str) -> Rule | None:
+        return self.profile.rule(tag, vr) or (LOOK if tag in self._pixels.tags else None)
 
     def _new_uid(self, old: str) -> str:
         if self.profile.keeps_uids and uids.is_valid(old):
@@ -112,9 +120,12 @@ class Engine:
         elements = walker.walk(instance.start, end, instance.syntax)
         old = top_values(instance.data, elements)
         check_identity(old)
+        decision = self._pixels.decide(instance.data, elements, instance.syntax)
+        blanks = isinstance(decision, Blank) and bool(decision.rectangles)
+        codes = self.profile.codes_with_pixels if blanks else self.profile.codes
         study = self._map_uid(old[STUDY])
         mapping = _Mapping(self._map_uid)
-        record = Record(self.profile.name, self.profile.digest, self._codes())
+        record = Record(self.profile.name, self.profile.digest, tuple(code for code, _ in codes))
         context = Context(
             profile=self.profile,
             subject=subject,
@@ -123,15 +134,18 @@ class Engine:
             types=types_of_sop_class(old[SOP_CLASS]),
             record=record,
             cleaner=lambda: self._cleaner(instance.data, elements, known, subject),
-            own=self._own_elements(instance.syntax, subject, study),
+            own=self._own_elements(instance.syntax, subject, study, codes, blanked=blanks),
         )
         treatment = Treatment(context, instance.data, walker)
         dataset = treatment.data_set(elements, instance.start, end, instance.syntax)
         treatment.check_leaks(identifiers)
         sop_instance = self._map_uid(old[SOP_INSTANCE])
         head = file_head(old[SOP_CLASS], sop_instance, instance.transfer_syntax)
+        output = b"".join([head, *close_dataset(instance.transfer_syntax, dataset)])
+        if decision is not None:
+            output = self._pixels.clean(output, decision, old.get(MODALITY, ""), record)
         return Output(
-            data=b"".join([head, *close_dataset(instance.transfer_syntax, dataset)]),
+            data=output,
             record=record,
             sop_instance_uid=sop_instance,
             series_instance_uid=self._map_uid(old[SERIES]),
@@ -146,10 +160,15 @@ class Engine:
         offset = subject.date_offset if self.profile.moves_dates else None
         return cleaner(union(frozenset({own, known or own})), offset)
 
-    def _codes(self) -> tuple[str, ...]:
-        return tuple(code for code, _ in self.profile.codes)
-
-    def _own_elements(self, syntax: Syntax, subject: Subject, study: str) -> Mapping[int, bytes]:
+    def _own_elements(
+        self,
+        syntax: Syntax,
+        subject: Subject,
+        study: str,
+        codes: Iterable[tuple[str, str]],
+        *,
+        blanked: bool,
+    ) -> Mapping[int, bytes]:
         """Encode what the engine writes itself, in the order of tags."""
         method = f"orthanc_deid {__version__}, profile {self.profile.name}"
         values = {
@@ -161,8 +180,10 @@ class Engine:
             0x00200010: ("SH", self.number_for("study", study)),
             0x00280303: ("CS", self.profile.temporal_information),
         }
+        if blanked:
+            values[BURNED_IN_ANNOTATION] = ("CS", "NO")
         own = {tag: syntax.element(tag, vr, value.encode()) for tag, (vr, value) in values.items()}
-        items = b"".join(_code_item(syntax, *code) for code in self.profile.codes)
+        items = b"".join(_code_item(syntax, *code) for code in codes)
         own[0x00120064] = syntax.element(0x00120064, "SQ", items)
         return dict(sorted(own.items()))
 

@@ -101,6 +101,9 @@ def load_pixel_rules(site: Sequence[Mapping[str, object]] = ()) -> PixelRules:
     problems: list[str] = []
     rules: list[PixelRule] = []
     for number, raw in enumerate(site, 1):
+        if not isinstance(raw, Mapping):
+            problems.append(f"pixel_rules: number {number} is no mapping with name, where, ...")
+            continue
         found = list(_problems(raw))
         if not found:
             try:
@@ -108,7 +111,7 @@ def load_pixel_rules(site: Sequence[Mapping[str, object]] = ()) -> PixelRules:
             except SignatureError as error:
                 found.append(str(error))
         label = raw.get("name") or f"number {number}"
-        problems += [f"pixel rule {label}: {problem}" for problem in found]
+        problems += [f"pixel_rules: {label}: {problem}" for problem in found]
     if problems:
         raise ProfileError(problems)
     return PixelRules((*rules, *shipped_rules()))

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -13,34 +14,55 @@ from typing import Any, Final
 from orthanc_deid.actions import Action
 from orthanc_deid.dictionary import dictionary_vr, nearest, nearest_keyword, tag_of
 from orthanc_deid.errors import ProfileError
+from orthanc_deid.pixel_rules import PixelRules, load_pixel_rules
 from orthanc_deid.private import LISTS, PrivateName, PrivateRules, parse_name
-from orthanc_deid.rules import DATE_VRS, EXCLUSIVE, OPTIONS, OWN_ATTRIBUTES, Profile
+from orthanc_deid.rules import (
+    DATE_VRS,
+    EXCLUSIVE,
+    OPTIONS,
+    OWN_ATTRIBUTES,
+    SECOND_LOOK,
+    Profile,
+)
 from orthanc_deid.text import VR_LENGTH
 
 _PROFILES: Final = files("orthanc_deid") / "profiles"
 BUILT_IN: Final = ("basic", "research", "full_dates")
-_KEYS: Final = {"name", "options", "private_lists", "tag_actions"}
+DEFAULT: Final = "research"
+_KEYS: Final = {
+    "name",
+    "options",
+    "private_lists",
+    "tag_actions",
+    "pixel_rules",
+    "second_look",
+}
+# What a site may decide beside the profile that it takes.
+SITE_KEYS: Final = ("tag_actions", "pixel_rules", "second_look")
+_MODALITY: Final = re.compile(r"[A-Z]{2,16}")
 
 
 def load_profile(
-    source: str | Path | Mapping[str, Any], tag_actions: Mapping[str, str] | None = None
+    source: str | Path | Mapping[str, Any], site: Mapping[str, Any] | None = None
 ) -> Profile:
     """Make a profile from its name, its TOML file or its content.
 
     Args:
         source: the name of a built-in profile, the path of a TOML file, or a mapping with the
-            file's keys `name`, `options`, `private_lists` and `tag_actions`.
-        tag_actions: the site's decisions, keyword or `gggg,eeee` to action; they come before
-            those of the file.
+            keys of such a file: `name`, `options`, `private_lists`, `tag_actions` (keyword or
+            `gggg,eeee` to action), `pixel_rules` (see `pixel_rules`) and `second_look`.
+        site: what the site decided itself, by `SITE_KEYS`; its tag actions and pixel rules come
+            before those of the file, its second look instead of the file's.
 
     Raises:
         ProfileError: with every problem that it has.
     """
-    content = _content(source)
+    content, site = _content(source), site or {}
     problems = [
-        f"{key!r} is no setting of a profile{nearest(key, _KEYS)}"
-        for key in content
-        if key not in _KEYS
+        f"{key!r} is no setting of a profile{nearest(key, keys)}"
+        for given, keys in ((content, _KEYS), (site, SITE_KEYS))
+        for key in given
+        if key not in keys
     ]
     name = str(content.get("name", "site"))
     if not (name.isascii() and name.isprintable() and 0 < len(name) <= 32 and "\\" not in name):
@@ -55,8 +77,10 @@ def load_profile(
         problems.append(f"options: {' and '.join(EXCLUSIVE)} exclude each other; take one out")
     lists = _private_lists(content, problems)
     actions: dict[int | PrivateName, str] = {}
-    for given in (content.get("tag_actions", {}), tag_actions or {}):
-        actions.update(_tag_actions(given, problems))
+    for given in (content, site):
+        actions.update(_tag_actions(given.get("tag_actions", {}), problems))
+    pixel_rules = _pixel_rules((site, content), problems)
+    second_look = _second_look({**content, **site}.get("second_look"), problems)
     if problems:
         raise ProfileError(problems)
     return Profile(
@@ -64,7 +88,35 @@ def load_profile(
         frozenset(options),
         {tag: action for tag, action in actions.items() if isinstance(tag, int)},
         PrivateRules(lists, {tag: a for tag, a in actions.items() if isinstance(tag, PrivateName)}),
+        pixel_rules,
+        second_look,
     )
+
+
+def _pixel_rules(sources: Iterable[Mapping[str, Any]], problems: list[str]) -> PixelRules:
+    given = [source.get("pixel_rules", []) for source in sources]
+    if not all(isinstance(rules, list) for rules in given):
+        problems.append("pixel_rules must be a list of rules, each with a name")
+        return PixelRules(())
+    try:
+        return load_pixel_rules([rule for rules in given for rule in rules])
+    except ProfileError as error:
+        problems += error.problems
+        return PixelRules(())
+
+
+def _second_look(given: object, problems: list[str]) -> frozenset[str]:
+    if given is None:
+        return SECOND_LOOK
+    if not isinstance(given, list):
+        problems.append('second_look must be a list, such as ["blanked", "US"], or [] for none')
+        return SECOND_LOOK
+    problems += [
+        f"second_look: {word!r} is neither blanked, all, nor a Modality such as US"
+        for word in given
+        if word not in ("blanked", "all") and not _MODALITY.fullmatch(str(word))
+    ]
+    return frozenset(map(str, given))
 
 
 def _private_lists(content: Mapping[str, Any], problems: list[str]) -> tuple[str, ...]:

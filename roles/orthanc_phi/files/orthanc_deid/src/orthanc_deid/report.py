@@ -25,12 +25,14 @@ class Record:
     Attributes:
         profile: the profile's name.
         profile_digest: SHA-256 of what the profile decides.
-        codes: the codes of CID 7050 that are claimed in the output.
+        codes: the codes of CID 7050 that are claimed in the output, by any of its instances.
         instances: how many instances this covers.
         changes: how often each change was made.
         problems: attributes whose value could not be treated as their rule says and which were
             taken out instead, with the reason.
         cleaned: texts out of which something was taken, and its kind (`name`, `date`, ...).
+        blanked: how many frames were blanked by each pixel rule.
+        looked_at: in how many instances text was looked for in the pixels, and none found.
     """
 
     profile: str
@@ -40,6 +42,8 @@ class Record:
     changes: Counter[Change] = field(default_factory=Counter)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
     cleaned: Counter[tuple[str, str]] = field(default_factory=Counter)
+    blanked: Counter[str] = field(default_factory=Counter)
+    looked_at: int = 0
 
     def merge(self, other: Record) -> None:
         """Add what was done to another instance of the study.
@@ -49,10 +53,13 @@ class Record:
         """
         if self.profile_digest != other.profile_digest:
             raise ValueError("records of different profiles cannot be merged")
+        self.codes = tuple(sorted({*self.codes, *other.codes}))
         self.instances += other.instances
         self.changes.update(other.changes)
         self.problems.update(other.problems)
         self.cleaned.update(other.cleaned)
+        self.blanked.update(other.blanked)
+        self.looked_at += other.looked_at
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record for JSON."""
@@ -81,4 +88,11 @@ class Record:
                 {"path": path, "kind": kind, "count": count}
                 for (path, kind), count in sorted(self.cleaned.items())
             ],
+            "pixels": {
+                "blanked": [
+                    {"rule": rule, "frames": frames}
+                    for rule, frames in sorted(self.blanked.items())
+                ],
+                "looked_at_again": self.looked_at,
+            },
         }

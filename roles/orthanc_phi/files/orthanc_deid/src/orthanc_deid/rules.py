@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Final, NamedTuple
 
 from orthanc_deid.actions import Action, Rule
 from orthanc_deid.dictionary import dictionary_vr, profile_table
+from orthanc_deid.pixel_rules import PixelRules, load_pixel_rules
 from orthanc_deid.private import BY_CREATOR, REMOVED, PrivateRules
 from orthanc_deid.text import VR_LENGTH
 from orthanc_deid.uids import NAMES_A_CLASS
 
 
 class Option(NamedTuple):
-    """An option of PS3.15 Annex E: its column in Table E.1-1, and its code in CID 7050."""
+    """An option of PS3.15 Annex E: its column in Table E.1-1, if any, and its code in CID 7050."""
 
     column: str
     code: str
@@ -33,9 +34,11 @@ OPTIONS: Final = {
     "retain_modified_dates": Option("rtnLongModifDates", "113107"),
     "retain_safe_private": Option("rtnSafePriv", "113111"),
     "clean_descriptors": Option("cleanDesc", "113105"),
+    "clean_pixel_data": Option("", "113101"),
 }
 EXCLUSIVE: Final = ("retain_full_dates", "retain_modified_dates")
 DATE_VRS: Final = frozenset({"DA", "DT", "TM"})
+SECOND_LOOK: Final = frozenset({"blanked"})
 # Whose items are codes and nothing else, so that a dummy of them is a code.
 CODE_SEQUENCES: Final = frozenset({0x00080082, 0x00401101})
 
@@ -56,6 +59,8 @@ OWN_ATTRIBUTES: Final = frozenset(
     }
 )
 _BASIC_CODE: Final = "113100"
+# Claimed by the instances whose pixels were cleaned, and by no others.
+CLEAN_PIXEL_DATA: Final = "113101"
 _WRITTEN_VRS: Final = frozenset({"AE", "AS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"})
 
 _GROUP_LENGTH: Final = Rule("X", "group length")
@@ -102,12 +107,17 @@ class Profile:
         options: switches of PS3.15 Annex E, see `OPTIONS`.
         tag_actions: what the site decided for single attributes, which comes before all else.
         private: which private attributes stay.
+        pixel_rules: where text is burned into images, by device.
+        second_look: after which images text is looked for in the pixels that go out: `blanked`,
+            `all`, or values of Modality (0008,0060).
     """
 
     name: str
     options: frozenset[str] = frozenset()
     tag_actions: Mapping[int, str] = field(default_factory=dict)
     private: PrivateRules = field(default_factory=PrivateRules)
+    pixel_rules: PixelRules = field(default_factory=load_pixel_rules)
+    second_look: frozenset[str] = SECOND_LOOK
 
     @cached_property
     def digest(self) -> str:
@@ -119,15 +129,24 @@ class Profile:
             self.private.lists,
             sorted(self.private.actions.items()),
             profile_table()["edition"],
+            [repr(rule) for rule in self.pixel_rules.rules],
+            sorted(self.second_look),
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @cached_property
     def codes(self) -> tuple[tuple[str, str], ...]:
-        """Code and meaning (CID 7050) of the profile and the options that it carries out."""
+        """Code and meaning (CID 7050) of the profile and the options that it carries out.
+
+        Of cleaned pixels it says nothing: see `codes_with_pixels`.
+        """
         claimed = {_BASIC_CODE, *(OPTIONS[option].code for option in self.options)}
-        codes = profile_table()["method_codes"].items()
-        return tuple((code, meaning) for code, (meaning, _) in codes if code in claimed)
+        return _method_codes(claimed - {CLEAN_PIXEL_DATA})
+
+    @cached_property
+    def codes_with_pixels(self) -> tuple[tuple[str, str], ...]:
+        """The same for an instance whose pixels were cleaned."""
+        return _method_codes({CLEAN_PIXEL_DATA, *(code for code, _ in self.codes)})
 
     @cached_property
     def keeps_dates(self) -> bool:
@@ -209,6 +228,11 @@ class Profile:
         if vr in DATE_VRS:
             return Rule(Action.SHIFT if self.keeps_dates else "X/Z/D", "every date and time")
         return None
+
+
+def _method_codes(claimed: Set[str]) -> tuple[tuple[str, str], ...]:
+    codes = profile_table()["method_codes"].items()
+    return tuple((code, meaning) for code, (meaning, _) in codes if code in claimed)
 
 
 def _option_action(option: str, code: str, vr: str) -> str | None:

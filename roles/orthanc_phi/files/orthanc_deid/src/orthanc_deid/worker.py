@@ -124,7 +124,7 @@ def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
     crosswalk = Crosswalk.from_config(config)
     source = OrthancClient("the PHI Orthanc", config.orthanc)
     engine = Engine(
-        load_profile(config.profile, dict(config.tag_actions)),
+        load_profile(config.profile, config.site_decisions),
         Keys.derive(config.secret(), config.project),
     )
     runner = StudyRunner(
