@@ -17,8 +17,8 @@ from pydicom.uid import UID, generate_uid
 # Several vendors and kinds of object, as scanners sent them.
 FILES = (
     "CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm",
-    "MR_small_implicit.dcm", "examples_overlay.dcm", "693_J2KI.dcm", "JPEG2000.dcm",
-    "rtdose_1frame.dcm", "rtplan.dcm",
+    "MR_small_implicit.dcm", "examples_overlay.dcm", "693_J2KI.dcm",
+    "emri_small_jpeg_ls_lossless.dcm", "rtdose_1frame.dcm", "rtplan.dcm",
 )  # fmt: skip
 _counter = itertools.count(1)
 

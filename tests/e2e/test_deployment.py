@@ -114,6 +114,7 @@ def test_all_mistakes_of_an_inventory_are_told_at_once_and_nothing_is_changed() 
         "site",
         "-e",
         '{"orthanc_phi_tag_actions": {"StationNme": "keep", "0018,1030": "destroy"},'
+        ' "orthanc_phi_pixel_rules": [{"name": "Room 3", "where": {"Modality": "US"}, "blnk": []}],'
         ' "orthanc_phi_aet": "A TITLE THAT IS TOO LONG", "orthanc_site_uid": 0,'
         ' "orthanc_disk_http_port": 28043, "orthanc_phi_htp_port": 3,'
         ' "orthanc_anon_data_dir": "/srv/orthanc-e2e/disk/inside",'
@@ -124,7 +125,7 @@ def test_all_mistakes_of_an_inventory_are_told_at_once_and_nothing_is_changed() 
     assert done.returncode
     assert deployed.changed(done) == 0
     for told in (
-        "StationName", "destroy", "A TITLE THAT IS TOO LONG", "orthanc_phi_uid is 0", "28043",
+        "StationName", "destroy", "orthanc_phi_pixel_rules", "did you mean blank?", "A TITLE THAT IS TOO LONG", "orthanc_phi_uid is 0", "28043",
         "did you mean orthanc_phi_http_port?", "/srv/orthanc-e2e/disk/inside", "organizationName",
         "orthanc_phi_passwords",
     ):  # fmt: skip

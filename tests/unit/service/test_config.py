@@ -40,7 +40,11 @@ def load(tmp_path: Path, content: Any) -> config.Config:
 
 def test_what_is_not_set_has_its_documented_default(tmp_path: Path) -> None:
     loaded = load(tmp_path, settings())
-    assert (loaded.project, loaded.profile, loaded.numbering) == ("default", "research", "monotonic")
+    assert (loaded.project, loaded.profile, loaded.numbering) == (
+        "default",
+        "research",
+        "monotonic",
+    )
     assert (loaded.auto_anonymize, loaded.forward) == (True, True)
     assert (loaded.database.port, loaded.reconcile_minutes) == (5432, 5)
 
