@@ -376,7 +376,7 @@ DEFAULT_TEMPLATE = (
     "<lo>_<hi>/<number>/<base>/<StudyDate><StudyTime><Modality>/DicomData/"
     "s<SeriesNumber:6> <SeriesDescription>/i<InstanceNumber:6>_<SOPInstanceUID>.dcm"
 )
-DEFAULT_PSEUDONYM = r"^(?P<base>[^^=]+)\^ID(?P<number>[0-9]+)\^*$"
+DEFAULT_PSEUDONYM = r"^(?P<base>[^^=]+)\^ID(?P<number>[0-9]+)(?:[A-Za-z_]\w*)?\^*$"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -52,6 +52,10 @@ def test_fifty_subjects_share_a_block(number: int, block: str) -> None:
     assert path(PatientName=f"DEMO^ID{number:06d}^^^").startswith(f"{block}/{number}/DEMO/")
 
 
+def test_a_modifier_after_the_number_does_not_make_another_subject() -> None:
+    assert path(PatientName="DEMO^ID000007s_2d^^^") == path(PatientName="DEMO^ID000007^^^")
+
+
 @pytest.mark.parametrize("name", ["", "Doe^Jane", "DEMO^ID000000^^^", "^ID000007", "X^ID7^Jane"])
 def test_a_study_without_our_pseudonym_goes_under_unassigned(name: str) -> None:
     assert path(PatientName=name) == (

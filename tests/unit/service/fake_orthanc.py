@@ -42,6 +42,7 @@ class FakeOrthanc:
     loses: bool = False
     disk_room: int = 10**6
     unwritten: int = 0
+    sender: str = ""
     before: Callable[[str, str], None] = lambda _method, _path: None
 
     def client(self) -> OrthancClient:
@@ -109,6 +110,11 @@ class FakeOrthanc:
                 return httpx.Response(200, content=self.instances[key])
             case "GET", "studies", key if key in self.updates:
                 return _json(self._study(key))
+            case "GET", "studies", key, "series" if key in self.updates:
+                instances = [i for i, data in self.instances.items() if self._of(data) == key]
+                return _json([{"Instances": instances}])
+            case "GET", "instances", key, "metadata", "RemoteAET" if self.sender:
+                return httpx.Response(200, text=self.sender)
             case "GET", "studies", key, "instances" if key in self.updates:
                 return _json(
                     [
@@ -156,6 +162,7 @@ def read_identity(data: bytes) -> Any:
     return SimpleNamespace(
         patient_id=patient,
         issuer=text.removeprefix("issuer ") if text.startswith("issuer ") else "",
+        accession_number=text.removeprefix("accession ") if text.startswith("accession ") else "",
         study_instance_uid=study,
         deidentified=text == "deidentified",
         identifiers=frozenset({patient, text.removeprefix("alias ")})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import sqlalchemy as sa
 from orthanc_deid import orthanc_client
 from orthanc_deid.admission import Admission
 from orthanc_deid.anonymization import StudyRunner
+from orthanc_deid.conditions import Conditions
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import OrthancDestination, OrthancDiskDestination
 from orthanc_deid.logs import JsonFormatter
+from orthanc_deid.modifiers import NumberModifier
+from orthanc_deid.numbering import Cohort, Numbering
 from orthanc_deid.states import State
 from orthanc_deid.studies import Study
 
@@ -30,6 +34,7 @@ class Site:
         self.crosswalk = Crosswalk(url, base_name="DEMO")
         self.spool = spool
         self.stopping = False
+        self.number_modifiers: tuple[NumberModifier, ...] = ()
         self.queued: list[tuple[int, float]] = []
         self.admission = Admission(self.crosswalk.studies, self, automatic=True)
 
@@ -44,7 +49,9 @@ class Site:
         runner = StudyRunner(
             crosswalk=self.crosswalk,
             source=self.phi.client(),
-            deidentification=fake_deidentification(),
+            deidentification=replace(
+                fake_deidentification(), number_modifiers=self.number_modifiers
+            ),
             destinations=[
                 OrthancDestination(self.anon.client()),
                 OrthancDiskDestination(self.disk.client()),
@@ -290,6 +297,60 @@ def test_an_anonymized_study_that_comes_back_is_left_alone(site: Site) -> None:
     site.phi.store(*site.anon.instances.values())
     site.admit()
     assert site.queued == []
+
+
+def test_a_cohort_may_ask_who_sent_the_study(site: Site) -> None:
+    research = Cohort("research", 500, 599, Conditions(({"RemoteAET": ("mr2",)},)))
+    site.crosswalk.numbering = Numbering("cohort", (research,))
+    site.phi.sender = "CT1"
+    site.receive_and_run(*TWO_FILES)
+    assert (site.study().reason or "").startswith("no-cohort")
+    site.phi.sender = "MR2"
+    site.admission.request(site.study())
+    assert site.run() is None
+    assert site.study().number == 500
+
+
+def test_a_study_keeps_the_modifier_with_which_it_first_went_out(site: Site) -> None:
+    from_mr2 = Conditions(({"RemoteAET": ("mr2",)},))
+    site.number_modifiers = (NumberModifier(from_mr2, "s", "d"),)
+    site.phi.sender = "MR2"
+    site.receive_and_run(TWO_FILES[0])
+    site.phi.sender = "CT1"
+    site.receive_and_run(TWO_FILES[1])
+    assert site.anon.texts() == [
+        "DEMO_ID000001s|anon.1.2|series|anon.1|",
+        "DEMO_ID000001s|anon.1.2|series|anon.2|seen ",
+    ]
+    site.phi.store(file("MRN-1", "9.9", "3"))
+    site.admit()
+    site.run(2)
+    assert "DEMO_ID000001d|anon.9.9|series|anon.3|" in site.anon.texts()
+
+
+def test_an_unlisted_patient_waits_until_the_list_has_it(site: Site) -> None:
+    site.crosswalk.numbering = Numbering("given")
+    assert site.receive_and_run(*TWO_FILES) is None
+    assert (site.study().reason or "").startswith("not-listed")
+    assert "MRN-1" not in (site.study().reason or "")
+    assert site.anon.instances == {}
+
+
+def test_a_list_that_is_loaded_while_the_study_begins_to_wait_is_seen(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.crosswalk.numbering = Numbering("given")
+    monkeypatch.setattr(site.crosswalk, "is_listed", lambda _: True)
+    assert site.receive_and_run(*TWO_FILES) == 0
+    assert site.study().state is State.QUEUED
+
+
+def test_instances_of_two_accessions_are_two_subjects_where_that_counts(site: Site) -> None:
+    site.crosswalk.numbering = Numbering(subject_per="accession")
+    site.receive_and_run(
+        file("MRN-1", "1.2", "1", "accession A1"), file("MRN-1", "1.2", "2", "accession A2")
+    )
+    assert (site.study().reason or "").startswith("mixed-identity")
 
 
 def test_the_log_names_no_identity(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orthanc_deid import config
+from orthanc_deid.numbering import Numbering
 
 PASSWORD = "Tops3cret"
 
@@ -40,11 +41,8 @@ def load(tmp_path: Path, content: Any) -> config.Config:
 
 def test_what_is_not_set_has_its_documented_default(tmp_path: Path) -> None:
     loaded = load(tmp_path, settings())
-    assert (loaded.project, loaded.profile, loaded.numbering) == (
-        "default",
-        "research",
-        "monotonic",
-    )
+    assert (loaded.project, loaded.profile) == ("default", "research")
+    assert loaded.numbering == Numbering()
     assert (loaded.auto_anonymize, loaded.forward) == (True, True)
     assert (loaded.database.port, loaded.reconcile_minutes) == (5432, 5)
 
@@ -66,7 +64,10 @@ def test_the_database_certificate_is_always_verified(tmp_path: Path) -> None:
     [
         ({"base_name": None}, "base_name: is missing"),
         ({"base_name": "IRB 12"}, "base_name: must be 1 to 32 letters, digits or underscores"),
-        ({"numbering": "odd"}, "numbering: must be one of monotonic, random, not 'odd'"),
+        (
+            {"numbering": "odd"},
+            "must be one of monotonic, random, cohort, given, not 'odd'",
+        ),
         ({"auto_anonymize": "yes"}, "auto_anonymize: must be true or false, not a text"),
         ({"reconcile_minutes": 0}, "reconcile_minutes: must lie between 1 and 59, not 0"),
         ({"reconcile_minutes": True}, "reconcile_minutes: must be a whole number"),

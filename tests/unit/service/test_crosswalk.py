@@ -7,8 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from orthanc_deid import crosswalk as crosswalk_module
-from orthanc_deid.crosswalk import Crosswalk, CrosswalkError
+from orthanc_deid.conditions import parse_conditions
+from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import Quarantine
+from orthanc_deid.numbering import Cohort, Numbering, PseudonymFormat
+from orthanc_deid.patient import NotListed, Patient
 from orthanc_deid.states import TRANSITIONS, IllegalTransitionError, State
 from orthanc_deid.studies import AmbiguousNameError
 from orthanc_deid.subject import Subject
@@ -49,7 +52,7 @@ def test_dates_move_back_by_one_to_365_days_and_not_alike(crosswalk: Crosswalk) 
 
 
 def test_random_numbers_lie_between_1_and_999999_and_differ(database: sa.URL) -> None:
-    drawn = Crosswalk(database, base_name="DEMO", numbering="random")
+    drawn = Crosswalk(database, base_name="DEMO", numbering=Numbering("random"))
     numbers = [drawn.subject(f"MRN-{number}").number for number in range(20)]
     assert all(1 <= number <= 999_999 for number in numbers)
     assert len(set(numbers)) == 20
@@ -60,16 +63,18 @@ def test_when_no_random_number_is_free_the_error_says_what_to_do(
     database: sa.URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crosswalk_module, "MAX_RANDOM_NUMBER", 2)
-    drawn = Crosswalk(database, base_name="DEMO", numbering="random")
+    drawn = Crosswalk(database, base_name="DEMO", numbering=Numbering("random"))
     assert {drawn.subject("a").number, drawn.subject("b").number} == {1, 2}
-    with pytest.raises(CrosswalkError, match="set numbering to monotonic"):
+    with pytest.raises(Quarantine, match="set numbering to monotonic"):
         drawn.subject("c")
 
 
 def test_a_project_that_changes_from_random_to_monotonic_repeats_no_number(
     database: sa.URL,
 ) -> None:
-    drawn = Crosswalk(database, base_name="DEMO", numbering="random").subject("first").number
+    drawn = (
+        Crosswalk(database, base_name="DEMO", numbering=Numbering("random")).subject("first").number
+    )
     assert Crosswalk(database, base_name="DEMO").subject("second").number == drawn + 1
 
 
@@ -81,13 +86,100 @@ def test_two_projects_number_the_same_patient_each_in_its_own_way(database: sa.U
     assert two.subject("MRN-1").patient_id == "TWO_ID000001"
 
 
+def crosswalk_with(url: sa.URL, numbering: Numbering) -> Crosswalk:
+    return Crosswalk(url, base_name="DEMO", numbering=numbering)
+
+
+BLOCKS = (Cohort("few", 11, 13), Cohort("nobody", 21, 22))
+
+
+def test_a_cohort_gives_the_lowest_free_number_of_its_block(embedded: sa.URL) -> None:
+    crosswalk = crosswalk_with(embedded, Numbering("cohort", BLOCKS))
+    with crosswalk.engine.begin() as connection:
+        crosswalk.lock_project(connection)
+        crosswalk.insert_subject(connection, 12)
+    assert [crosswalk.subject(name).number for name in ("a", "b", "a")] == [11, 13, 11]
+    with pytest.raises(Quarantine, match="cohort few has used all its numbers, 11 to 13") as caught:
+        crosswalk.subject("c")
+    assert caught.value.code == "no-number-left"
+
+
+def test_a_new_patient_of_no_cohort_waits_for_a_person(embedded: sa.URL) -> None:
+    breast = Cohort("breast", 1, 9, parse_conditions([{"Modality": "MG"}])[0])
+    crosswalk = crosswalk_with(embedded, Numbering("cohort", (breast,)))
+    assert crosswalk.subject("a", samples=[{"Modality": "MG"}]).number == 1
+    assert crosswalk.subject("a", samples=[{"Modality": "CT"}]).number == 1
+    with pytest.raises(Quarantine, match="no cohort"):
+        crosswalk.subject("b", samples=[{"Modality": "CT"}])
+
+
+def test_each_accession_may_be_a_subject_of_its_own(crosswalk: Crosswalk) -> None:
+    crosswalk.numbering = Numbering(subject_per="accession")
+    one, other = crosswalk.subject("MRN-1", "", "A1"), crosswalk.subject("MRN-1", "", "A2")
+    assert (one.number, other.number) == (1, 2)
+    assert crosswalk.subject("MRN-1", "", "A1") == one
+    with pytest.raises(Quarantine, match="AccessionNumber"):
+        crosswalk.subject("MRN-1")
+
+
+def test_without_an_issuer_a_patient_is_one_of_the_sites_own(crosswalk: Crosswalk) -> None:
+    crosswalk.numbering = Numbering(issuer="HERE")
+    assert crosswalk.subject("1", "HERE") == crosswalk.subject("1")
+    assert crosswalk.subject("1", "ELSEWHERE").number == 2
+    crosswalk.demand_same([Patient("1"), Patient("1", "HERE"), Patient(" 1 ", "", "accession")])
+    with pytest.raises(Quarantine, match="do not agree"):
+        crosswalk.demand_same([Patient("1"), Patient("1", "ELSEWHERE")])
+
+
+def test_a_site_that_names_its_issuer_later_finds_its_patients(crosswalk: Crosswalk) -> None:
+    stated = crosswalk.subject("1", "HERE")
+    silent = crosswalk.subject("2")
+    crosswalk.numbering = Numbering(issuer="HERE")
+    assert crosswalk.subject("1") == stated
+    assert crosswalk.subject("2", "HERE") == silent
+
+
+def test_a_patient_known_with_and_without_the_sites_issuer_must_be_merged(
+    crosswalk: Crosswalk,
+) -> None:
+    crosswalk.subject("1", "HERE")
+    crosswalk.subject("1")
+    crosswalk.numbering = Numbering(issuer="HERE")
+    with pytest.raises(Quarantine, match="subjects merge 1 2") as caught:
+        crosswalk.subject("1")
+    assert caught.value.code == "two-subjects"
+
+
+def test_a_patient_that_is_in_no_list_waits(crosswalk: Crosswalk) -> None:
+    crosswalk.numbering = Numbering("given")
+    with pytest.raises(NotListed, match="subjects load") as caught:
+        crosswalk.subject("MRN-1")
+    assert caught.value.patient == Patient("MRN-1")
+    assert "MRN-1" not in repr(caught.value)
+    crosswalk.numbering = Numbering("given", unlisted="number")
+    assert crosswalk.subject("MRN-1").number == 1
+
+
+def test_a_changed_format_never_gives_one_pseudonym_to_two_subjects(embedded: sa.URL) -> None:
+    def named(base: str) -> Crosswalk:
+        formats = PseudonymFormat("{base}{number}", "{base}{number}")
+        return Crosswalk(embedded, base_name=base, numbering=Numbering(pseudonym=formats))
+
+    for number in range(1, 12):
+        assert named("A").subject(str(number)).number == number
+    with pytest.raises(Quarantine, match="subject 1 belongs to another") as caught:
+        named("A1").subject("1")  # A11
+    assert caught.value.code == "pseudonym-reused"
+
+
 def _ask_for_subjects(url: str, patients: list[str], numbering: str) -> list[Subject]:
-    opened = Crosswalk(url, base_name="DEMO", numbering=numbering)  # type: ignore[arg-type]
+    scheme = Numbering(numbering, (Cohort("all", 101, 125),))  # type: ignore[arg-type]
+    opened = Crosswalk(url, base_name="DEMO", numbering=scheme)
     with ThreadPoolExecutor(4) as threads:
         return list(threads.map(opened.subject, patients))
 
 
-@pytest.mark.parametrize("numbering", ["monotonic", "random"])
+@pytest.mark.parametrize("numbering", ["monotonic", "random", "cohort"])
 def test_many_workers_that_meet_the_same_new_patients_agree(
     database: sa.URL, numbering: str
 ) -> None:
@@ -103,6 +195,8 @@ def test_many_workers_that_meet_the_same_new_patients_agree(
     assert len(answers[0]) == 25
     if numbering == "monotonic":
         assert sorted(answers[0]) == list(range(1, 26))
+    if numbering == "cohort":
+        assert sorted(answers[0]) == list(range(101, 126))
 
 
 def test_many_threads_may_share_the_embedded_store(embedded: sa.URL) -> None:
@@ -233,7 +327,10 @@ def test_the_database_itself_refuses_what_no_worker_may_write(crosswalk: Crosswa
     crosswalk.subject("MRN-1")
     wrong = [
         "UPDATE subjects SET date_offset = 0",
-        "UPDATE subjects SET patient_id = ''",
+        "UPDATE patient_identifiers SET patient_id = ''",
+        "UPDATE patient_identifiers SET subject_id = 99",
+        "UPDATE subjects SET merged_into = id",
+        "UPDATE subjects SET pseudonym = ''",
         "UPDATE subjects SET number = -1",
         "UPDATE subjects SET project = 'unknown'",
         "INSERT INTO studies (project, orthanc_id, state, created_at, updated_at) "

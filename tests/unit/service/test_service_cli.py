@@ -55,7 +55,7 @@ def shell(
 
 
 def test_migrate_says_whether_it_changed_anything(shell: Shell) -> None:
-    assert shell("migrate") == (0, "migrated 0002\n", "")
+    assert shell("migrate") == (0, "migrated 0003\n", "")
     assert shell("migrate") == (0, "up to date\n", "")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from orthanc_deid.events import SERVICE
 from orthanc_deid.orthanc_client import SourceStudy
 from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State
-from orthanc_deid.studies import SERVICE, Studies, Study
+from orthanc_deid.studies import Studies, Study
 
 
 class Queue(Protocol):

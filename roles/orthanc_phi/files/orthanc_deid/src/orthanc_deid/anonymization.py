@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from orthanc_deid.conditions import REMOTE_AET, Sample, read_sample
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import Destination
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.logs import describe
+from orthanc_deid.modifiers import NumberModifier, keywords_of, modifier_of
 from orthanc_deid.orthanc_client import (
     GoneError,
     OrthancClient,
@@ -24,8 +26,9 @@ from orthanc_deid.orthanc_client import (
     SourceStudy,
     TransientError,
 )
+from orthanc_deid.patient import NotListed, Patient
 from orthanc_deid.spool import Spool
-from orthanc_deid.states import UNFINISHED, State
+from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State
 from orthanc_deid.studies import Study
 from orthanc_deid.subject import Subject
 
@@ -56,6 +59,7 @@ class Deidentification:
     engine: Engine
     read_identity: Callable[[bytes], Identity]
     find_leaks: Callable[[bytes, frozenset[Any]], list[Any]]
+    number_modifiers: tuple[NumberModifier, ...] = ()
 
 
 class StudyRunner:
@@ -116,6 +120,9 @@ class StudyRunner:
             case GoneError():
                 self._studies.move(study.id, State.RECEIVED, reason="deleted before it was done")
                 self._log("deleted", study, job)
+            case NotListed():
+                self._quarantine(study, job, error.code, error.message)
+                return self._look_again(study, error.patient)
             case Quarantine():
                 self._quarantine(study, job, error.code, error.message)
             case RefusedError():
@@ -136,6 +143,16 @@ class StudyRunner:
         reason = f"{code}: {message}"
         self._studies.move(study.id, State.QUARANTINED, reason=reason, source_last_update=seen)
         self._log("quarantined", study, job, reason=code)
+
+    def _look_again(self, study: Study, patient: Patient) -> float | None:
+        """Go on if a list gave the patient a number just before the study began to wait."""
+        if not self._crosswalk.is_listed(patient):
+            return None
+        try:
+            self._studies.requeue(study.id, reason="listed meanwhile")
+        except IllegalTransitionError:
+            return None  # whoever loaded the list has queued it
+        return 0.0
 
     def _retry(self, study: Study, job: int | None, error: Exception) -> float:
         message = error.strerror or "" if isinstance(error, OSError) else str(error)
@@ -158,10 +175,11 @@ class StudyRunner:
             self._await_any(pending, study)
         seen, instance_ids = self._look(study)
         with Spool(self._spool_dir, study.id) as spool:
-            anonymous_uid, record = self._deidentify(study, instance_ids, spool)
+            subject, anonymous_uid, record = self._deidentify(study, instance_ids, spool)
             if self._look(study) != (seen, instance_ids):
                 raise ChangedError("it changed while it was processed")
-            self._studies.move(study.id, State.DELIVERING)
+            if not self._studies.begin_delivery(study.id, subject):
+                raise ChangedError("its subject was merged with another one")
             self._deliver(study, anonymous_uid, pending, spool.files)
         self._studies.finish(
             study.id,
@@ -202,13 +220,13 @@ class StudyRunner:
 
     def _deidentify(
         self, study: Study, instance_ids: list[str], spool: Spool
-    ) -> tuple[str, Record]:
-        """Fill the spool; returns the new StudyInstanceUID and the record of what was done."""
+    ) -> tuple[Subject, str, Record]:
+        """Fill the spool; returns the subject, the new StudyInstanceUID and what was done."""
         if not instance_ids:
             raise GoneError("the study has no instances")
         first = self._deid.read_identity(self._source.download(instance_ids[0]))
         _refuse_deidentified(first)
-        subject = self._crosswalk.subject(first.patient_id, first.issuer)
+        subject = self._subject(study, Patient.of(first))
         anonymous_uid = self._deid.engine.map_uid(first.study_instance_uid)
         self._studies.identify(
             study.id,
@@ -226,7 +244,8 @@ class StudyRunner:
             finally:
                 threads.shutdown(cancel_futures=True)
         identities = [identity for identity, _ in done]
-        _demand_one_patient(identities)
+        _demand_one_study(identities)
+        self._crosswalk.demand_same({Patient.of(identity) for identity in identities})
         if len(spool.files) != len(instance_ids):
             raise Quarantine(
                 "sop-uid-reused",
@@ -234,7 +253,32 @@ class StudyRunner:
                 "correct them at the source",
             )
         self._check_leaks(identities, spool)
-        return anonymous_uid, _merge([record for _, record in done])
+        return subject, anonymous_uid, _merge([record for _, record in done])
+
+    def _subject(self, study: Study, patient: Patient) -> Subject:
+        modifiers = self._deid.number_modifiers
+        samples = self._samples(study, self._crosswalk.numbering.keywords | keywords_of(modifiers))
+        # What has gone out in part keeps its pseudonym, whatever has come since.
+        modifier = study.number_modifier
+        return self._crosswalk.subject(
+            patient.patient_id,
+            patient.issuer,
+            patient.accession,
+            samples=samples,
+            modifier=modifier_of(modifiers, samples) if modifier is None else modifier,
+        )
+
+    def _samples(self, study: Study, keywords: frozenset[str]) -> list[Sample]:
+        """Read what one instance of each series says in these attributes."""
+        if not keywords:
+            return []
+        samples: list[Sample] = []
+        for instance_id in self._source.first_instances(study.orthanc_id or ""):
+            sample = dict(read_sample(self._source.download(instance_id), keywords))
+            if REMOTE_AET in keywords:
+                sample[REMOTE_AET] = self._source.remote_aet(instance_id)
+            samples.append(sample)
+        return samples
 
     def _deidentify_instance(
         self, instance_id: str, subject: Subject, spool: Spool
@@ -315,12 +359,10 @@ def _merge(records: list[Record]) -> Record:
     return first
 
 
-def _demand_one_patient(identities: list[Identity]) -> None:
-    patients = {(one.patient_id.strip(), one.study_instance_uid) for one in identities}
-    issuers = {one.issuer.strip() for one in identities} - {""}
-    if len(patients) > 1 or len(issuers) > 1:
+def _demand_one_study(identities: list[Identity]) -> None:
+    if len({(one.patient_id.strip(), one.study_instance_uid) for one in identities}) > 1:
         raise Quarantine(
             "mixed-identity",
-            "its instances do not agree on Patient ID (0010,0020), Issuer of Patient ID "
-            "(0010,0021) or Study Instance UID (0020,000D); correct them at the source",
+            "its instances do not agree on Patient ID (0010,0020) or Study Instance UID "
+            "(0020,000D); correct them at the source",
         )

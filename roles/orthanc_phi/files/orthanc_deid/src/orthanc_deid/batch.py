@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from orthanc_deid.cleaning import union
+from orthanc_deid.conditions import read_sample
+from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.engine import Engine, Output
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.identity import Identity, read_identity
 from orthanc_deid.leaks import holds_term
+from orthanc_deid.modifiers import keywords_of, modifier_of
+from orthanc_deid.patient import Patient
 from orthanc_deid.report import Record
 from orthanc_deid.subject import Subject
 
-SubjectOf = Callable[[str, str], Subject]
 Progress = Callable[[str, int, int], None]
 _Study = list[tuple[Path, Identity]]
 _PARTIAL: Final = ".orthanc-deid-"
@@ -67,7 +70,7 @@ def run(
     in_dir: Path,
     out_dir: Path,
     engine: Engine,
-    subject_of: SubjectOf,
+    crosswalk: Crosswalk,
     progress: Progress = lambda _step, _done, _total: None,
 ) -> Summary:
     """De-identify every study in a tree of files into another tree of the same shape.
@@ -78,14 +81,14 @@ def run(
         in_dir: read, never written.
         out_dir: made where missing.
         engine: does the work.
-        subject_of: gives the subject of a Patient ID and its issuer.
+        crosswalk: gives the subject of each study's patient.
         progress: is told the step, and how many of how many files are done.
 
     Raises:
         DeidError: the directories cannot be used.
     """
     check_directories(in_dir, out_dir)
-    job = _Job(in_dir, out_dir, engine, subject_of)
+    job = _Job(in_dir, out_dir, engine, crosswalk)
     studies = job.read_studies(sorted(_files(in_dir)), progress)
     out_dir.mkdir(parents=True, exist_ok=True)
     total = sum(map(len, studies.values()))
@@ -118,7 +121,7 @@ class _Job:
     in_dir: Path
     out_dir: Path
     engine: Engine
-    subject_of: SubjectOf
+    crosswalk: Crosswalk
     summary: Summary = field(default_factory=Summary)
 
     def read_studies(self, paths: list[Path], progress: Progress) -> dict[str, _Study]:
@@ -137,14 +140,12 @@ class _Job:
         return studies
 
     def study(self, study: _Study) -> None:
-        patients = {(identity.patient_id, identity.issuer) for _, identity in study}
-        if len(patients) > 1:
+        if len({identity.patient_id for _, identity in study}) > 1:
             raise Quarantine(
                 "two-patients",
                 "its instances name more than one patient; correct PatientID at the source",
             )
-        patient_id, issuer = patients.pop()
-        subject = self.subject_of(patient_id, issuer)
+        subject = self._subject(study)
         new_uids: dict[str, str] = {}
         terms = frozenset().union(*(identity.identifiers for _, identity in study))
         known = union(frozenset(identity.known for _, identity in study))
@@ -168,11 +169,29 @@ class _Job:
                 new_uids.update(output.uid_mapping)
             _put_in_place(written)
         self.summary.new_uids.update(new_uids)
-        self.summary.new_patients[patient_id] = subject.patient_id
+        self.summary.new_patients[study[0][1].patient_id] = subject.patient_id
         self.summary.written += len(written)
         merged = self.summary.records.setdefault(output.study_instance_uid, records[0])
         for record in records[1:]:
             merged.merge(record)
+
+    def _subject(self, study: _Study) -> Subject:
+        modifiers = self.engine.profile.number_modifiers
+        series = {identity.series_instance_uid: path for path, identity in reversed(study)}
+        samples = [
+            read_sample((self.in_dir / path).read_bytes(), keywords_of(modifiers))
+            for path in (series.values() if modifiers else ())
+        ]
+        first = Patient.of(study[0][1])
+        subject = self.crosswalk.subject(
+            first.patient_id,
+            first.issuer,
+            first.accession,
+            samples=samples,
+            modifier=modifier_of(modifiers, samples),
+        )
+        self.crosswalk.demand_same({Patient.of(identity) for _, identity in study})
+        return subject
 
 
 def _write(path: Path, data: bytes) -> None:

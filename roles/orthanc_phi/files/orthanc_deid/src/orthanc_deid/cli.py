@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 from orthanc_deid.errors import DeidError, ProfileError
 from orthanc_deid.explain import explain
+from orthanc_deid.numbering import check_numbering
 from orthanc_deid.profile import BUILT_IN, DEFAULT, SITE_KEYS, load_profile, parse_profile
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
 # rest, are not even imported for these.
-_OWN_COMMANDS = frozenset({"explain", "profile", "run"})
+_OWN_COMMANDS = frozenset({"explain", "numbering", "profile", "run"})
 
 _RUN_HELP = """\
 De-identify every DICOM file below IN_DIR into the same tree below OUT_DIR.
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_profile(commands)
+    _add_numbering(commands)
     _add_explain(commands)
     if not arguments or arguments[0] not in _OWN_COMMANDS:
         from orthanc_deid import service_cli  # noqa: PLC0415
@@ -96,6 +99,24 @@ def _add_run(commands: Any) -> None:
         help="what pseudonyms begin with, as in ANON_ID000001 (default: %(default)s)",
     )
     run.add_argument(
+        "--subject-per",
+        choices=("patient", "accession"),
+        default="patient",
+        help="what gets a number: a patient, or each of a patient's accessions "
+        "(default: %(default)s)",
+    )
+    run.add_argument(
+        "--issuer",
+        metavar="NAME",
+        default="",
+        help="your own Issuer of Patient ID: a Patient ID without an issuer is one of these",
+    )
+    run.add_argument(
+        "--keep-dates",
+        action="store_true",
+        help="leave dates as they are, whatever the profile says; the output tells so",
+    )
+    run.add_argument(
         "--mapping",
         metavar="DIR",
         type=Path,
@@ -135,6 +156,31 @@ def _check(arguments: argparse.Namespace) -> int:
     profile = load_profile(source, parse_profile(arguments.site))
     print(f"profile {profile.name} can be used (digest {profile.digest[:12]})")
     return 0
+
+
+def _add_numbering(commands: Any) -> None:
+    numbering = commands.add_parser(
+        "numbering", help="work with the settings of subject numbers"
+    ).add_subparsers(required=True, metavar="COMMAND")
+    check = numbering.add_parser(
+        "check",
+        help="say whether settings of subject numbers can be used",
+        description="Check settings of subject numbers, and print all that is wrong with them; "
+        "exit status 1 if anything is.",
+    )
+    check.add_argument("settings", metavar="JSON", help="as in the service's config.json")
+    check.set_defaults(run=_check_numbering)
+
+
+def _check_numbering(arguments: argparse.Namespace) -> int:
+    try:
+        settings = json.loads(arguments.settings)
+    except ValueError as error:
+        raise DeidError(f"the settings are not JSON: {error}") from None
+    problems = check_numbering(settings)
+    for problem in problems:
+        print(f"orthanc-deid: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _add_explain(commands: Any) -> None:

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from orthanc_deid.errors import DeidError
+from orthanc_deid.numbering import Numbering, read_base_name, read_numbering
 from orthanc_deid.profile import DEFAULT
+from orthanc_deid.settings_reader import Reader
 
 DEFAULT_PATH = Path("/etc/orthanc-deid/config.json")
 DESTINATION_KINDS = ("orthanc", "orthanc_disk")
@@ -98,7 +99,8 @@ class Config:
     site_decisions: Mapping[str, Any]
     auto_anonymize: bool
     forward: bool
-    numbering: Literal["monotonic", "random"]
+    keep_dates: bool
+    numbering: Numbering
     destinations: tuple[DestinationConfig, ...]
     spool_dir: Path
     reconcile_minutes: int
@@ -141,7 +143,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         raise ConfigError(path, [f"is not JSON{position}; render it again"]) from None
     if not isinstance(content, dict):
         raise ConfigError(path, ["must be a JSON object"])
-    reader = _Reader(content)
+    reader = Reader(content)
     config = _read_config(reader)
     reader.refuse_unknown()
     if reader.problems:
@@ -149,88 +151,11 @@ def load(path: Path = DEFAULT_PATH) -> Config:
     return config
 
 
-class _Reader:
-    """Takes settings from one JSON object and collects what is wrong with them."""
-
-    def __init__(
-        self, content: dict[str, Any], prefix: str = "", problems: list[str] | None = None
-    ) -> None:
-        self._content = dict(content)
-        self._prefix = prefix
-        self.problems: list[str] = [] if problems is None else problems
-
-    def wrong(self, key: str, fix: str) -> None:
-        self.problems.append(f"{self._prefix}{key}: {fix}")
-
-    def take(self, key: str, kind: type, default: Any = None) -> Any:
-        value = self._content.pop(key, default)
-        if value is None:
-            self.wrong(key, "is missing")
-        # bool is an int to Python, but not to the person who wrote `true` for a port.
-        elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            self.wrong(key, f"must be {_KIND_NAMES[kind]}, not {_KIND_NAMES.get(type(value))}")
-        else:
-            return value
-        return kind()
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = cast(str, self.take(key, str, default))
-        if not value and not self._has_problem(key):
-            self.wrong(key, "must not be empty")
-        return value
-
-    def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = cast(int, self.take(key, int, default))
-        if not low <= value <= high and not self._has_problem(key):
-            self.wrong(key, f"must lie between {low} and {high}, not {value}")
-        return value
-
-    def choice(self, key: str, choices: tuple[str, ...], default: str | None = None) -> Any:
-        value = self.text(key, default)
-        if value not in choices and not self._has_problem(key):
-            self.wrong(key, f"must be one of {', '.join(choices)}, not {value!r}")
-        return value
-
-    def path(self, key: str) -> Path:
-        value = Path(self.text(key))
-        if not value.is_absolute() and not self._has_problem(key):
-            self.wrong(key, f"must be an absolute path, not {value}")
-        return value
-
-    def inside(self, key: str) -> _Reader:
-        return _Reader(self.take(key, dict), f"{self._prefix}{key}.", self.problems)
-
-    def each(self, key: str) -> list[_Reader]:
-        readers = []
-        for index, item in enumerate(self.take(key, list, [])):
-            if isinstance(item, dict):
-                readers.append(_Reader(item, f"{self._prefix}{key}[{index}].", self.problems))
-            else:
-                self.wrong(f"{key}[{index}]", "must be an object")
-        return readers
-
-    def refuse_unknown(self) -> None:
-        for key in self._content:
-            self.wrong(key, "is not a setting; correct its name or remove it")
-
-    def _has_problem(self, key: str) -> bool:
-        return any(problem.startswith(f"{self._prefix}{key}: ") for problem in self.problems)
-
-
-_KIND_NAMES: dict[type, str] = {
-    str: "a text",
-    int: "a whole number",
-    bool: "true or false",
-    dict: "an object",
-    list: "a list",
-    float: "a number with a fraction",
-}
-
-
-def _read_config(reader: _Reader) -> Config:
+def _read_config(reader: Reader) -> Config:
+    project, base_name = reader.text("project", "default"), read_base_name(reader)
     config = Config(
-        project=reader.text("project", "default"),
-        base_name=_read_base_name(reader),
+        project=project,
+        base_name=base_name,
         database=_read_database(reader.inside("database")),
         orthanc=_read_server(reader.inside("orthanc")),
         secret_file=reader.path("secret_file"),
@@ -238,7 +163,8 @@ def _read_config(reader: _Reader) -> Config:
         site_decisions=_read_site_decisions(reader),
         auto_anonymize=reader.take("auto_anonymize", bool, True),
         forward=reader.take("forward", bool, True),
-        numbering=reader.choice("numbering", ("monotonic", "random"), "monotonic"),
+        keep_dates=reader.take("keep_dates", bool, False),
+        numbering=read_numbering(reader, base_name),
         destinations=tuple(_read_destination(item) for item in reader.each("destinations")),
         spool_dir=reader.path("spool_dir"),
         reconcile_minutes=reader.number("reconcile_minutes", 1, 59, 5),
@@ -251,14 +177,7 @@ def _read_config(reader: _Reader) -> Config:
     return config
 
 
-def _read_base_name(reader: _Reader) -> str:
-    name = reader.text("base_name")
-    if name and not re.fullmatch(r"[A-Za-z0-9_]{1,32}", name):
-        reader.wrong("base_name", "must be 1 to 32 letters, digits or underscores")
-    return name
-
-
-def _read_site_decisions(reader: _Reader) -> dict[str, Any]:
+def _read_site_decisions(reader: Reader) -> dict[str, Any]:
     """Read what the site decides beside its profile; `profile.load_profile` looks at the rest."""
     actions = reader.take("tag_actions", dict, {})
     for tag, action in actions.items():
@@ -271,7 +190,7 @@ def _read_site_decisions(reader: _Reader) -> dict[str, Any]:
     }
 
 
-def _read_database(reader: _Reader) -> Database:
+def _read_database(reader: Reader) -> Database:
     database = Database(
         host=reader.text("host"),
         port=reader.number("port", 1, 65535, 5432),
@@ -284,13 +203,13 @@ def _read_database(reader: _Reader) -> Database:
     return database
 
 
-def _read_server(reader: _Reader) -> Server:
+def _read_server(reader: Reader) -> Server:
     server = _take_server(reader)
     reader.refuse_unknown()
     return server
 
 
-def _take_server(reader: _Reader) -> Server:
+def _take_server(reader: Reader) -> Server:
     url = reader.text("url").rstrip("/")
     if url and not url.startswith("https://"):
         reader.wrong("url", "must start with https://")
@@ -302,7 +221,7 @@ def _take_server(reader: _Reader) -> Server:
     )
 
 
-def _read_destination(reader: _Reader) -> DestinationConfig:
+def _read_destination(reader: Reader) -> DestinationConfig:
     destination = DestinationConfig(
         name=reader.text("name"),
         kind=reader.choice("kind", DESTINATION_KINDS, "orthanc"),

@@ -7,26 +7,38 @@ Any number of workers may use it at once. What must be unique is kept so by the 
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
 from orthanc_deid import database
+from orthanc_deid.conditions import Sample
 from orthanc_deid.config import Config
-from orthanc_deid.errors import DeidError, Quarantine
-from orthanc_deid.schema import projects, subjects
+from orthanc_deid.errors import Quarantine
+from orthanc_deid.events import now
+from orthanc_deid.numbering import Numbering
+from orthanc_deid.patient import NotListed, Patient
+from orthanc_deid.schema import patient_identifiers, projects, pseudonyms, subjects
 from orthanc_deid.studies import Studies
 from orthanc_deid.subject import Subject
 
-Numbering = Literal["monotonic", "random"]
 MAX_RANDOM_NUMBER = 999_999
-MAX_DATE_OFFSET = 365  # days
-RANDOM_DRAWS = 10_000
+MAX_DATE_OFFSET: Final = 365  # days
+RANDOM_DRAWS: Final = 10_000
 
 
-class CrosswalkError(DeidError):
-    """The crosswalk cannot do what was asked, and a person must act."""
+class SubjectRow(NamedTuple):
+    """A subject as the database keeps it."""
+
+    id: int
+    number: int
+    date_offset: int
+    pseudonym: str | None
+    pseudonym_name: str | None
+
+
+_ROW: Final = [subjects.c[name] for name in SubjectRow._fields]
 
 
 class Crosswalk:
@@ -42,11 +54,11 @@ class Crosswalk:
         *,
         base_name: str,
         project: str = "default",
-        numbering: Numbering = "monotonic",
+        numbering: Numbering | None = None,
     ) -> None:
         self.engine = database.connect(url)
-        self._base_name = base_name
-        self._numbering = numbering
+        self.base_name = base_name
+        self.numbering = numbering or Numbering()
         self.project = project
         self.studies = Studies(self.engine, project)
 
@@ -69,73 +81,161 @@ class Crosswalk:
         with self.engine.connect() as connection:
             connection.execute(sa.select(projects.c.name).limit(1))
 
-    def subject(self, patient_id: str, issuer: str = "") -> Subject:
-        """Return the subject of `patient_id`, made now if it is new.
+    def subject(
+        self,
+        patient_id: str,
+        issuer: str = "",
+        accession: str = "",
+        *,
+        samples: Sequence[Sample] = (),
+        modifier: str = "",
+    ) -> Subject:
+        """Return the subject of a patient, made now if it is new.
 
         However many workers ask for the same new patient at once, all get the same answer.
 
+        Args:
+            patient_id: Patient ID (0010,0020).
+            issuer: Issuer of Patient ID (0010,0021); empty means the site's own.
+            accession: Accession Number (0008,0050) of the study.
+            samples: what the study says of itself, which decides about a new patient's cohort.
+            modifier: what follows the number in the pseudonym of this study.
+
         Raises:
-            Quarantine: (code `no-patient-id`) `patient_id` is empty.
-            CrosswalkError: no free random number is left.
+            Quarantine: the patient cannot have a number, or not now; its code and message say why.
         """
-        patient_id, issuer = patient_id.strip(), issuer.strip()
-        if not patient_id:
+        patient = self._demand_known(Patient(patient_id, issuer, accession))
+        with self.engine.connect() as connection:
+            row = self._find(connection, patient)
+        if row is None:
+            row = self._add(patient, samples)
+        new_id, new_name = self.pseudonym(row, modifier)
+        self._give(new_id, row)
+        return Subject(row.number, new_id, new_name, row.date_offset, modifier)
+
+    def is_listed(self, patient: Patient) -> bool:
+        """Tell whether the patient has a subject."""
+        with self.engine.connect() as connection:
+            return self._find(connection, patient.of_site(self.numbering.issuer)) is not None
+
+    def demand_same(self, patients: Iterable[Patient]) -> None:
+        """Refuse a study whose instances lead to different subjects.
+
+        Raises:
+            Quarantine: (code `mixed-identity`) with what to do.
+        """
+        own = self.numbering.issuer
+        with self.engine.connect() as connection:
+            rows = {
+                self._find(connection, patient) for patient in {p.of_site(own) for p in patients}
+            }
+        if len(rows) > 1 or None in rows:
+            raise Quarantine(
+                "mixed-identity",
+                "its instances do not agree on Patient ID (0010,0020), Issuer of Patient ID "
+                "(0010,0021) or, where that makes another subject, Accession Number (0008,0050); "
+                "correct them at the source, or name the site's own issuer in the settings",
+            )
+
+    def pseudonym(self, row: SubjectRow, modifier: str = "") -> tuple[str, str]:
+        """Return Patient ID and Patient's Name for a study of the subject."""
+        if row.pseudonym is None:
+            return self.numbering.pseudonym.write(self.base_name, row.number, modifier)
+        name = row.pseudonym_name or row.pseudonym
+        return row.pseudonym + modifier, name.rstrip("^") + modifier
+
+    def _demand_known(self, patient: Patient) -> Patient:
+        patient = patient.of_site(self.numbering.issuer)
+        if not patient.patient_id:
             raise Quarantine(
                 "no-patient-id",
                 "PatientID (0010,0020) is missing or empty; "
                 "correct it at the source and send again",
             )
-        with self.engine.connect() as connection:
-            row = self._find_subject(connection, patient_id, issuer)
-        if row is None:
-            row = self._add_subject(patient_id, issuer)
-        number, date_offset = row
-        return Subject(
-            number=number,
-            patient_id=f"{self._base_name}_ID{number:06d}",
-            patient_name=f"{self._base_name}^ID{number:06d}^^^",
-            date_offset=date_offset,
-        )
-
-    def _find_subject(
-        self, connection: sa.Connection, patient_id: str, issuer: str
-    ) -> tuple[int, int] | None:
-        row = connection.execute(
-            sa.select(subjects.c.number, subjects.c.date_offset).where(
-                subjects.c.project == self.project,
-                subjects.c.patient_id == patient_id,
-                subjects.c.issuer == issuer,
+        if self.numbering.subject_per == "accession" and not patient.accession:
+            raise Quarantine(
+                "no-accession",
+                "AccessionNumber (0008,0050) is missing or empty, and each accession is a subject "
+                "of its own; correct it at the source and send again",
             )
-        ).one_or_none()
-        return None if row is None else (row.number, row.date_offset)
+        return patient
 
-    def _add_subject(self, patient_id: str, issuer: str) -> tuple[int, int]:
+    def _find(self, connection: sa.Connection, patient: Patient) -> SubjectRow | None:
+        per_accession = self.numbering.subject_per == "accession"
+        # Before the site named its issuer, its patients may have been kept with it.
+        issuers = {patient.issuer} | ({self.numbering.issuer} if not patient.issuer else set())
+        found = connection.execute(
+            sa.select(patient_identifiers.c.accession, *_ROW)
+            .join(subjects, patient_identifiers.c.subject_id == subjects.c.id)
+            .where(
+                patient_identifiers.c.project == self.project,
+                patient_identifiers.c.patient_id == patient.patient_id,
+                patient_identifiers.c.issuer.in_(issuers),
+                patient_identifiers.c.accession.in_(
+                    {patient.accession} if per_accession else {patient.accession, ""}
+                ),
+            )
+        ).all()
+        exact = [row for row in found if row.accession == patient.accession] or found
+        rows = {SubjectRow(*row[1:]) for row in exact}
+        if len(rows) > 1:
+            first, second, *_ = sorted(row.number for row in rows)
+            raise Quarantine(
+                "two-subjects",
+                f"the patient is subject {first} and, with the site's own issuer, subject "
+                f"{second}; join them with `orthanc-deid subjects merge {first} {second}`, "
+                "then retry",
+            )
+        return rows.pop() if rows else None
+
+    def _add(self, patient: Patient, samples: Sequence[Sample]) -> SubjectRow:
+        if self.numbering.scheme == "given" and self.numbering.unlisted == "wait":
+            raise NotListed(patient)
         with self.engine.begin() as connection:
-            last_number = self._lock_project(connection)
+            last_number = self.lock_project(connection)
             # Another worker may have added the patient while this one waited for the lock.
-            found = self._find_subject(connection, patient_id, issuer)
+            found = self._find(connection, patient)
             if found is not None:
                 return found
-            date_offset = -1 - secrets.randbelow(MAX_DATE_OFFSET)
-            number = (
-                self._next_number(connection, last_number)
-                if self._numbering == "monotonic"
-                else self._random_number(connection)
-            )
+            row = self.insert_subject(connection, self._number(connection, last_number, samples))
+            per_accession = self.numbering.subject_per == "accession"
             connection.execute(
-                subjects.insert().values(
+                patient_identifiers.insert().values(
                     project=self.project,
-                    patient_id=patient_id,
-                    issuer=issuer,
-                    number=number,
-                    date_offset=date_offset,
-                    created_at=datetime.now(UTC),
+                    patient_id=patient.patient_id,
+                    issuer=patient.issuer,
+                    accession=patient.accession if per_accession else "",
+                    subject_id=row.id,
+                    created_at=now(),
                 )
             )
-            return number, date_offset
+            return row
 
-    def _lock_project(self, connection: sa.Connection) -> int:
-        """Put this transaction in line with the others that add a subject."""
+    def insert_subject(
+        self,
+        connection: sa.Connection,
+        number: int,
+        pseudonym: str | None = None,
+        pseudonym_name: str | None = None,
+    ) -> SubjectRow:
+        """Add a subject that nothing leads to yet, with a date offset of its own."""
+        date_offset = -1 - secrets.randbelow(MAX_DATE_OFFSET)
+        added = connection.execute(
+            subjects.insert()
+            .values(
+                project=self.project,
+                number=number,
+                date_offset=date_offset,
+                pseudonym=pseudonym,
+                pseudonym_name=pseudonym_name,
+                created_at=now(),
+            )
+            .returning(subjects.c.id)
+        ).scalar_one()
+        return SubjectRow(added, number, date_offset, pseudonym, pseudonym_name)
+
+    def lock_project(self, connection: sa.Connection) -> int:
+        """Put this transaction in line with the others that change subjects."""
         return int(
             connection.execute(
                 database.insert(connection, projects)
@@ -148,7 +248,49 @@ class Crosswalk:
             ).scalar_one()
         )
 
-    def _next_number(self, connection: sa.Connection, last_number: int) -> int:
+    def _give(self, patient_id: str, row: SubjectRow) -> None:
+        """Note that the subject goes by this Patient ID, and nobody else ever does."""
+        with self.engine.begin() as connection:
+            if self.claim_pseudonym(connection, patient_id, row.id) != row.id:
+                raise Quarantine(
+                    "pseudonym-reused",
+                    f"the pseudonym of subject {row.number} belongs to another subject; "
+                    "base name or pseudonym format have changed: set them back, or choose others",
+                )
+
+    def claim_pseudonym(self, connection: sa.Connection, patient_id: str, subject_id: int) -> int:
+        """Note a subject's pseudonym unless it is taken; returns whose it is."""
+        whose = sa.select(pseudonyms.c.subject_id).where(
+            pseudonyms.c.project == self.project, pseudonyms.c.value == patient_id
+        )
+        found = connection.scalar(whose)
+        if found is None:
+            connection.execute(
+                database.insert(connection, pseudonyms)
+                .values(
+                    project=self.project,
+                    value=patient_id,
+                    subject_id=subject_id,
+                    created_at=now(),
+                )
+                .on_conflict_do_nothing()
+            )
+            found = connection.scalar(whose)
+        return int(found or 0)
+
+    def _number(
+        self, connection: sa.Connection, last_number: int, samples: Sequence[Sample]
+    ) -> int:
+        match self.numbering.scheme:
+            case "random":
+                return self._random_number(connection)
+            case "cohort":
+                return self._cohort_number(connection, samples)
+            case _:
+                return self.next_number(connection, last_number)
+
+    def next_number(self, connection: sa.Connection, last_number: int) -> int:
+        """Return the number after the highest that was ever used."""
         # The highest number counts too: the project may have drawn its numbers before.
         highest = connection.scalar(
             sa.select(sa.func.max(subjects.c.number)).where(subjects.c.project == self.project)
@@ -162,12 +304,45 @@ class Crosswalk:
     def _random_number(self, connection: sa.Connection) -> int:
         for _ in range(RANDOM_DRAWS):
             number = 1 + secrets.randbelow(MAX_RANDOM_NUMBER)
-            taken = sa.select(sa.literal(1)).where(
-                subjects.c.project == self.project, subjects.c.number == number
-            )
-            if connection.execute(taken).first() is None:
+            if not self._is_taken(connection, number):
                 return number
-        raise CrosswalkError(
+        raise Quarantine(
+            "no-number-left",
             f"project {self.project}: no free subject number was found in {RANDOM_DRAWS} draws "
-            f"from 1 to {MAX_RANDOM_NUMBER}; set numbering to monotonic or start a new project"
+            f"from 1 to {MAX_RANDOM_NUMBER}; set numbering to monotonic or start a new project",
         )
+
+    def _cohort_number(self, connection: sa.Connection, samples: Sequence[Sample]) -> int:
+        cohort = self.numbering.cohort_of(samples)
+        if cohort is None:
+            raise Quarantine(
+                "no-cohort",
+                "the study meets the conditions of no cohort; extend one, or add a last cohort "
+                "without conditions, then retry",
+            )
+        if not self._is_taken(connection, cohort.first):
+            return cohort.first
+        follower = subjects.alias()
+        free = connection.scalar(
+            sa.select(sa.func.min(subjects.c.number) + 1).where(
+                subjects.c.project == self.project,
+                subjects.c.number.between(cohort.first, cohort.last - 1),
+                ~sa.exists().where(
+                    follower.c.project == self.project,
+                    follower.c.number == subjects.c.number + 1,
+                ),
+            )
+        )
+        if free is None:
+            raise Quarantine(
+                "no-number-left",
+                f"cohort {cohort.name} has used all its numbers, {cohort.first} to {cohort.last}; "
+                "give it a longer block, then retry",
+            )
+        return int(free)
+
+    def _is_taken(self, connection: sa.Connection, number: int) -> bool:
+        taken = sa.select(subjects.c.id).where(
+            subjects.c.project == self.project, subjects.c.number == number
+        )
+        return connection.execute(taken).first() is not None

@@ -23,7 +23,7 @@ class MigrationError(DeidError):
     """The database cannot be brought to the schema of this version."""
 
 
-def upgrade(url: str | sa.URL) -> str | None:
+def upgrade(url: str | sa.URL, revision: str = "head") -> str | None:
     """Apply what is missing; returns the revision reached, or None if nothing was missing.
 
     On PostgreSQL several may be started at once: the first one works and the others wait.
@@ -39,12 +39,14 @@ def upgrade(url: str | sa.URL) -> str | None:
         with engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 _wait_for_turn(connection)
-            return _apply(config, connection)
+            else:
+                _let_tables_be_replaced(connection)
+            return _apply(config, connection, revision)
     finally:
         engine.dispose()  # ends the session, and with it the lock
 
 
-def _apply(config: Config, connection: sa.Connection) -> str | None:
+def _apply(config: Config, connection: sa.Connection, revision: str) -> str | None:
     scripts = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == scripts.get_current_head():
@@ -57,9 +59,16 @@ def _apply(config: Config, connection: sa.Connection) -> str | None:
             "use the version that made it, or a newer one"
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
     connection.commit()
-    return scripts.get_current_head()
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _let_tables_be_replaced(connection: sa.Connection) -> None:
+    """Let SQLite, which cannot change a table, replace one that others refer to."""
+    driver = connection.connection.driver_connection
+    if driver is not None:  # not within a transaction, where SQLite would ignore it
+        driver.execute("PRAGMA foreign_keys = OFF")
 
 
 def _wait_for_turn(connection: sa.Connection) -> None:

@@ -90,6 +90,18 @@ class OrthancClient:
         """Return Orthanc's identifiers of the instances of a study."""
         return [item["ID"] for item in self._json("GET", f"/studies/{orthanc_id}/instances")]
 
+    def first_instances(self, orthanc_id: str) -> list[str]:
+        """Return Orthanc's identifier of one instance of each series of a study."""
+        series = self._json("GET", f"/studies/{orthanc_id}/series")
+        return sorted(min(item["Instances"]) for item in series if item["Instances"])
+
+    def remote_aet(self, instance_id: str) -> str:
+        """Return the application entity title that sent an instance; empty if none did."""
+        try:
+            return self._request("GET", f"/instances/{instance_id}/metadata/RemoteAET").text.strip()
+        except GoneError:
+            return ""
+
     def sop_instance_uids(self, study_instance_uid: str) -> set[str]:
         """Return the SOP Instance UIDs held of a study; none if the study is not there."""
         found: set[str] = set()

@@ -14,6 +14,7 @@ from typing import Any, Final
 from orthanc_deid.actions import Action
 from orthanc_deid.dictionary import dictionary_vr, nearest, nearest_keyword, tag_of
 from orthanc_deid.errors import ProfileError
+from orthanc_deid.modifiers import parse_modifiers
 from orthanc_deid.pixel_rules import PixelRules, load_pixel_rules
 from orthanc_deid.private import LISTS, PrivateName, PrivateRules, parse_name
 from orthanc_deid.rules import (
@@ -27,7 +28,7 @@ from orthanc_deid.rules import (
 from orthanc_deid.text import VR_LENGTH
 
 _PROFILES: Final = files("orthanc_deid") / "profiles"
-BUILT_IN: Final = ("basic", "research", "full_dates")
+BUILT_IN: Final = ("basic", "research", "full_dates", "hologic_mammo")
 DEFAULT: Final = "research"
 _KEYS: Final = {
     "name",
@@ -36,6 +37,7 @@ _KEYS: Final = {
     "tag_actions",
     "pixel_rules",
     "second_look",
+    "number_modifiers",
 }
 # What a site may decide beside the profile that it takes.
 SITE_KEYS: Final = ("tag_actions", "pixel_rules", "second_look")
@@ -43,16 +45,21 @@ _MODALITY: Final = re.compile(r"[A-Z]{2,16}")
 
 
 def load_profile(
-    source: str | Path | Mapping[str, Any], site: Mapping[str, Any] | None = None
+    source: str | Path | Mapping[str, Any],
+    site: Mapping[str, Any] | None = None,
+    *,
+    keep_dates: bool = False,
 ) -> Profile:
     """Make a profile from its name, its TOML file or its content.
 
     Args:
         source: the name of a built-in profile, the path of a TOML file, or a mapping with the
             keys of such a file: `name`, `options`, `private_lists`, `tag_actions` (keyword or
-            `gggg,eeee` to action), `pixel_rules` (see `pixel_rules`) and `second_look`.
+            `gggg,eeee` to action), `pixel_rules` (see `pixel_rules`), `second_look` and
+            `number_modifiers` (see `modifiers`).
         site: what the site decided itself, by `SITE_KEYS`; its tag actions and pixel rules come
             before those of the file, its second look instead of the file's.
+        keep_dates: have the option `retain_full_dates`, whatever the profile does with dates.
 
     Raises:
         ProfileError: with every problem that it has.
@@ -75,7 +82,10 @@ def load_profile(
     ]
     if set(EXCLUSIVE) <= set(options):
         problems.append(f"options: {' and '.join(EXCLUSIVE)} exclude each other; take one out")
+    if keep_dates:
+        options = [*(option for option in options if option not in EXCLUSIVE), EXCLUSIVE[0]]
     lists = _private_lists(content, problems)
+    modifiers = parse_modifiers(content.get("number_modifiers", []), problems)
     actions: dict[int | PrivateName, str] = {}
     for given in (content, site):
         actions.update(_tag_actions(given.get("tag_actions", {}), problems))
@@ -90,6 +100,7 @@ def load_profile(
         PrivateRules(lists, {tag: a for tag, a in actions.items() if isinstance(tag, PrivateName)}),
         pixel_rules,
         second_look,
+        modifiers,
     )
 
 

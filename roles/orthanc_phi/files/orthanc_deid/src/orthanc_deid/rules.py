@@ -6,12 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from typing import Any, Final, NamedTuple
 
 from orthanc_deid.actions import Action, Rule
 from orthanc_deid.dictionary import dictionary_vr, profile_table
+from orthanc_deid.modifiers import NumberModifier
 from orthanc_deid.pixel_rules import PixelRules, load_pixel_rules
 from orthanc_deid.private import BY_CREATOR, REMOVED, PrivateRules
 from orthanc_deid.text import VR_LENGTH
@@ -110,6 +111,7 @@ class Profile:
         pixel_rules: where text is burned into images, by device.
         second_look: after which images text is looked for in the pixels that go out: `blanked`,
             `all`, or values of Modality (0008,0060).
+        number_modifiers: what follows a subject's number in the pseudonyms of some studies.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Profile:
     private: PrivateRules = field(default_factory=PrivateRules)
     pixel_rules: PixelRules = field(default_factory=load_pixel_rules)
     second_look: frozenset[str] = SECOND_LOOK
+    number_modifiers: tuple[NumberModifier, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -128,6 +131,7 @@ class Profile:
             sorted(self.tag_actions.items()),
             self.private.lists,
             sorted(self.private.actions.items()),
+            [asdict(modifier) for modifier in self.number_modifiers],
             profile_table()["edition"],
             [repr(rule) for rule in self.pixel_rules.rules],
             sorted(self.second_look),

@@ -57,16 +57,46 @@ subjects = sa.Table(
     metadata,
     sa.Column("id", KEY, primary_key=True),
     sa.Column("project", sa.Text, sa.ForeignKey(projects.c.name), nullable=False),
-    sa.Column("patient_id", sa.Text, nullable=False),
-    sa.Column("issuer", sa.Text, nullable=False, server_default=""),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("date_offset", sa.Integer, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
-    sa.UniqueConstraint("project", "patient_id", "issuer"),
+    # Patient ID and Patient's Name, where a broker gave them; else they follow from the number.
+    sa.Column("pseudonym", sa.Text),
+    sa.Column("pseudonym_name", sa.Text),
+    sa.Column("merged_into", KEY, sa.ForeignKey("subjects.id")),
     sa.UniqueConstraint("project", "number"),
-    sa.CheckConstraint("patient_id <> ''", name="patient_id_present"),
+    sa.UniqueConstraint("project", "id"),
     sa.CheckConstraint("number > 0", name="number_positive"),
     sa.CheckConstraint("date_offset <> 0", name="date_offset_not_zero"),
+    sa.CheckConstraint("pseudonym <> '' AND pseudonym_name <> ''", name="pseudonym_present"),
+    sa.CheckConstraint("merged_into <> id", name="merged_into_another"),
+)
+
+# What leads to a subject: a Patient ID, or one of the patient's accession numbers.
+patient_identifiers = sa.Table(
+    "patient_identifiers",
+    metadata,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("patient_id", sa.Text, primary_key=True),
+    # Empty is the site's own one.
+    sa.Column("issuer", sa.Text, primary_key=True, server_default=""),
+    # Empty is all of the patient.
+    sa.Column("accession", sa.Text, primary_key=True, server_default=""),
+    sa.Column("subject_id", KEY, nullable=False, index=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.ForeignKeyConstraint(["project", "subject_id"], [subjects.c.project, subjects.c.id]),
+    sa.CheckConstraint("patient_id <> ''", name="patient_id_present"),
+)
+
+# Every Patient ID that went out. Settings may change; two subjects never get the same.
+pseudonyms = sa.Table(
+    "pseudonyms",
+    metadata,
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Column("subject_id", KEY, nullable=False, index=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.ForeignKeyConstraint(["project", "subject_id"], [subjects.c.project, subjects.c.id]),
 )
 
 studies = sa.Table(
@@ -79,6 +109,8 @@ studies = sa.Table(
     sa.Column("study_instance_uid", sa.Text, index=True),
     sa.Column("anonymous_study_uid", sa.Text),
     sa.Column("subject_id", KEY, sa.ForeignKey(subjects.c.id), index=True),
+    # Set when the study first goes out, and kept: its late instances get the same pseudonym.
+    sa.Column("number_modifier", sa.Text),
     sa.Column("state", sa.Text, nullable=False, index=True),
     sa.Column("reason", sa.Text),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),

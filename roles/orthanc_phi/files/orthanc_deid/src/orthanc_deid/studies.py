@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from orthanc_deid import database
 from orthanc_deid.errors import DeidError, Quarantine
+from orthanc_deid.events import SERVICE, add_event, now
 from orthanc_deid.schema import deliveries, events, projects, studies, subjects
 from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State, sources_of
-from orthanc_deid.subject import Subject
-
-SERVICE = "orthanc_deid"
-"""The actor of what no person asked for."""
+from orthanc_deid.subject import NOT_LISTED, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class Study:
     study_instance_uid: str | None
     anonymous_study_uid: str | None
     number: int | None
+    number_modifier: str | None
     state: State
     reason: str | None
     attempts: int
@@ -109,14 +108,14 @@ class Studies:
                     orthanc_id=orthanc_id,
                     study_instance_uid=study_instance_uid,
                     state=State.RECEIVED,
-                    created_at=_now(),
-                    updated_at=_now(),
+                    created_at=now(),
+                    updated_at=now(),
                 )
                 .on_conflict_do_nothing()
                 .returning(studies.c.id)
             )
             if added is not None:
-                _add_event(connection, SERVICE, State.RECEIVED, added)
+                add_event(connection, SERVICE, State.RECEIVED, added)
         return self._select(key)[0]
 
     def get(self, study_id: int) -> Study | None:
@@ -166,36 +165,72 @@ class Studies:
         """Note whose study it is, and which StudyInstanceUID it gets.
 
         Raises:
-            Quarantine: (code `study-uid-reused`) a study of another patient got this anonymous
-                UID, so the two would be merged into one.
+            Quarantine: a study of another patient got this anonymous UID, so the two would be
+                merged into one (code `study-uid-reused`); or this study has gone out as another
+                subject's (code `subject-changed`).
         """
-        subject_id = (
-            sa.select(subjects.c.id)
-            .where(subjects.c.project == self._project, subjects.c.number == subject.number)
-            .scalar_subquery()
-        )
-        same_patient = sa.or_(studies.c.subject_id.is_(None), studies.c.subject_id == subject_id)
-        reused = Quarantine(
-            "study-uid-reused",
-            "another patient's study has the same StudyInstanceUID (0020,000D); "
-            "correct it at the source and send again",
-        )
+        subject_id = self._subject_id(subject)
+        not_out = studies.c.number_modifier.is_(None)
         try:
             with self._engine.begin() as connection:
                 updated = connection.execute(
                     studies.update()
-                    .where(studies.c.id == study_id, same_patient)
+                    .where(
+                        studies.c.id == study_id,
+                        sa.or_(not_out, studies.c.subject_id == subject_id),
+                    )
                     .values(
                         study_instance_uid=study_instance_uid,
                         anonymous_study_uid=anonymous_study_uid,
                         subject_id=subject_id,
-                        updated_at=_now(),
+                        updated_at=now(),
                     )
                 )
         except sa.exc.IntegrityError:
-            raise reused from None
+            raise Quarantine(
+                "study-uid-reused",
+                "another patient's study has the same StudyInstanceUID (0020,000D); "
+                "correct it at the source and send again",
+            ) from None
         if updated.rowcount == 0:
-            raise reused
+            raise Quarantine(
+                "subject-changed",
+                "the study has gone out as another subject's; look at its patient with "
+                "`orthanc-deid subjects`, and merge the two subjects if they are one person",
+            )
+
+    def _subject_id(self, subject: Subject) -> sa.ScalarSelect[int]:
+        return (
+            sa.select(subjects.c.id)
+            .where(
+                subjects.c.project == self._project,
+                subjects.c.number == subject.number,
+                subjects.c.merged_into.is_(None),
+            )
+            .scalar_subquery()
+        )
+
+    def begin_delivery(self, study_id: int, subject: Subject) -> bool:
+        """Move the study to `delivering`; returns False if it is not `subject`'s any more.
+
+        The modifier of its number is kept from now on.
+        """
+        with self._engine.begin() as connection:
+            # Whoever merges subjects meanwhile waits, or has done so and is seen.
+            connection.execute(
+                sa.select(subjects.c.id)
+                .where(subjects.c.project == self._project, subjects.c.number == subject.number)
+                .with_for_update(read=True)
+            )
+            same = connection.execute(
+                studies.update()
+                .where(studies.c.id == study_id, studies.c.subject_id == self._subject_id(subject))
+                .values(number_modifier=subject.modifier)
+            )
+            if same.rowcount == 0:
+                return False
+            _move(connection, study_id, State.DELIVERING, SERVICE, None)
+            return True
 
     def move(
         self,
@@ -226,18 +261,26 @@ class Studies:
             connection.execute(
                 deliveries.update()
                 .where(deliveries.c.study_id == study_id)
-                .values(state="pending", last_error=None, updated_at=_now())
+                .values(state="pending", last_error=None, updated_at=now())
             )
             _move(connection, study_id, State.QUEUED, actor, reason, attempts=0)
 
     def finish(self, study_id: int, **values: Any) -> None:
         """Note that the study is delivered; `values` tell what was delivered."""
-        self.move(study_id, State.DELIVERED, attempts=0, delivered_at=_now(), **values)
+        self.move(study_id, State.DELIVERED, attempts=0, delivered_at=now(), **values)
+
+    def waiting_for_list(self) -> list[Study]:
+        """Return the studies in quarantine whose patients no list gives a number."""
+        return self._select(
+            sa.and_(
+                studies.c.state == State.QUARANTINED, studies.c.reason.startswith(f"{NOT_LISTED}:")
+            )
+        )
 
     def note(self, action: str, *, actor: str = SERVICE, study_id: int | None = None) -> None:
         """Leave an event that is not a move."""
         with self._engine.begin() as connection:
-            _add_event(connection, actor, action, study_id)
+            add_event(connection, actor, action, study_id)
 
     def events(self, study_id: int) -> list[Event]:
         """Return what happened to the study, oldest first."""
@@ -290,8 +333,8 @@ class Studies:
             "state": "delivered" if delivered else "pending",
             "instances": instances or 0,
             "last_error": error,
-            "updated_at": _now(),
-            "delivered_at": _now() if delivered else None,
+            "updated_at": now(),
+            "delivered_at": now() if delivered else None,
         }
         with self._engine.begin() as connection:
             connection.execute(
@@ -316,10 +359,6 @@ class Studies:
             ]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _move(
     connection: sa.Connection,
     study_id: int,
@@ -331,23 +370,9 @@ def _move(
     moved = connection.execute(
         studies.update()
         .where(studies.c.id == study_id, studies.c.state.in_(sources_of(target)))
-        .values(state=target, reason=reason, updated_at=_now(), **values)
+        .values(state=target, reason=reason, updated_at=now(), **values)
     )
     if moved.rowcount == 0:
         state = connection.scalar(sa.select(studies.c.state).where(studies.c.id == study_id))
         raise IllegalTransitionError(state or "not known", target)
-    _add_event(connection, actor, target, study_id, reason)
-
-
-def _add_event(
-    connection: sa.Connection,
-    actor: str,
-    action: str,
-    study_id: int | None,
-    detail: str | None = None,
-) -> None:
-    connection.execute(
-        events.insert().values(
-            at=_now(), actor=actor, action=action, study_id=study_id, detail=detail
-        )
-    )
+    add_event(connection, actor, target, study_id, reason)

@@ -2,6 +2,10 @@
 """Who a patient is in the output."""
 
 from dataclasses import dataclass
+from typing import Final
+
+NOT_LISTED: Final = "not-listed"
+"""The code of the quarantine of a study whose patient has yet to be given a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +17,14 @@ class Subject:
         patient_id: the new Patient ID (0010,0020), at most 64 characters of ASCII.
         patient_name: the new Patient's Name (0010,0010), ASCII.
         date_offset: whole days that are added to every date; never 0.
+        modifier: what follows the number in this study's pseudonym.
     """
 
     number: int
     patient_id: str
     patient_name: str
     date_offset: int
+    modifier: str = ""
 
     def __post_init__(self) -> None:
         if self.date_offset == 0:

@@ -20,13 +20,14 @@ from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.engine import Engine
 from orthanc_deid.errors import DeidError
 from orthanc_deid.keys import Keys
+from orthanc_deid.numbering import Numbering
 from orthanc_deid.profile import load_profile
 
 
 def run(arguments: argparse.Namespace) -> int:
     """De-identify a tree and tell what became of it; the exit status is 1 if a file failed."""
     batch.check_directories(arguments.in_dir, arguments.out_dir)
-    profile = load_profile(arguments.profile)
+    profile = load_profile(arguments.profile, keep_dates=arguments.keep_dates)
     secret_file = arguments.secret_file or _data_home() / "uid.key"
     _refuse_inside(secret_file, arguments.out_dir, "--secret-file")
     if arguments.mapping:
@@ -117,7 +118,10 @@ def _open_crosswalk(url: str, arguments: argparse.Namespace) -> Crosswalk:
         except OSError as error:
             raise DeidError(f"--crosswalk {database}: {error.strerror}") from error
     migrate.upgrade(parsed)
-    return Crosswalk(parsed, base_name=arguments.base_name, project=arguments.project)
+    numbering = Numbering(subject_per=arguments.subject_per, issuer=arguments.issuer)
+    return Crosswalk(
+        parsed, base_name=arguments.base_name, project=arguments.project, numbering=numbering
+    )
 
 
 def _run(
@@ -132,7 +136,7 @@ def _run(
                 tasks[step] = bars.add_task(step, total=total)
             bars.update(tasks[step], completed=done)
 
-        return batch.run(arguments.in_dir, arguments.out_dir, engine, crosswalk.subject, progress)
+        return batch.run(arguments.in_dir, arguments.out_dir, engine, crosswalk, progress)
 
 
 def _tell(summary: batch.Summary, console: Console) -> int:

@@ -123,14 +123,14 @@ class _Worker:
 def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
     crosswalk = Crosswalk.from_config(config)
     source = OrthancClient("the PHI Orthanc", config.orthanc)
-    engine = Engine(
-        load_profile(config.profile, config.site_decisions),
-        Keys.derive(config.secret(), config.project),
-    )
+    profile = load_profile(config.profile, config.site_decisions, keep_dates=config.keep_dates)
+    engine = Engine(profile, Keys.derive(config.secret(), config.project))
     runner = StudyRunner(
         crosswalk=crosswalk,
         source=source,
-        deidentification=Deidentification(engine, read_identity, find_leaks),
+        deidentification=Deidentification(
+            engine, read_identity, find_leaks, profile.number_modifiers
+        ),
         destinations=open_destinations(config),
         spool_dir=config.spool_dir,
         stopping=stopping,

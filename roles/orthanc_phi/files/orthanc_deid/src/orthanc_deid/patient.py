@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who a study says that its patient is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orthanc_deid.errors import Quarantine
+from orthanc_deid.subject import NOT_LISTED
+
+
+class Named(Protocol):
+    """What says of itself who its patient is, such as `identity.Identity`."""
+
+    @property
+    def patient_id(self) -> str:
+        """Patient ID (0010,0020)."""
+
+    @property
+    def issuer(self) -> str:
+        """Issuer of Patient ID (0010,0021)."""
+
+    @property
+    def accession_number(self) -> str:
+        """Accession Number (0008,0050)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What leads to a subject: Patient ID, its issuer, and the accession number of the study."""
+
+    patient_id: str = field(repr=False)
+    issuer: str = field(default="", repr=False)
+    accession: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, identity: Named) -> Patient:
+        """Return the patient that an instance names."""
+        return cls(identity.patient_id, identity.issuer, identity.accession_number)
+
+    def of_site(self, own_issuer: str) -> Patient:
+        """Return the patient as the crosswalk knows it: without the site's own issuer."""
+        issuer = self.issuer.strip()
+        return Patient(
+            self.patient_id.strip(),
+            "" if issuer == own_issuer else issuer,
+            self.accession.strip(),
+        )
+
+
+class NotListed(Quarantine):
+    """The patient has no number, and only a list may give one.
+
+    Attributes:
+        patient: whose study waits. Never to be shown.
+    """
+
+    def __init__(self, patient: Patient) -> None:
+        super().__init__(
+            NOT_LISTED,
+            "the patient is in no list that gives subject numbers; load one with "
+            "`orthanc-deid subjects load`, and the study goes on by itself",
+        )
+        self.patient = patient
