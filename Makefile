@@ -7,7 +7,7 @@ PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
 export ANSIBLE_FORCE_COLOR ?= 0
 
-.PHONY: help setup demo demo-clean test lint unit e2e molecule lock
+.PHONY: help setup demo demo-clean test lint unit e2e soak molecule lock
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,7 +44,10 @@ unit: setup ## unit and property tests
 	$(BIN)/pytest tests/unit
 
 e2e: setup ## tests against a site that they deploy on this machine
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e -m "not soak"
+
+soak: setup ## break every part of a site again and again while instances flow (SOAK_MINUTES=60)
+	$(BIN)/pytest tests/e2e/test_faults.py -m soak -s
 
 molecule: setup ## the roles of the kinds on systemd hosts with their own engine
 	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all

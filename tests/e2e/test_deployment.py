@@ -125,7 +125,8 @@ def test_all_mistakes_of_an_inventory_are_told_at_once_and_nothing_is_changed() 
     assert done.returncode
     assert deployed.changed(done) == 0
     for told in (
-        "StationName", "destroy", "orthanc_phi_pixel_rules", "did you mean blank?", "A TITLE THAT IS TOO LONG", "orthanc_phi_uid is 0", "28043",
+        "StationName", "destroy", "orthanc_phi_pixel_rules", "did you mean blank?",
+        "A TITLE THAT IS TOO LONG", "orthanc_phi_uid is 0", "28043",
         "did you mean orthanc_phi_http_port?", "/srv/orthanc-e2e/disk/inside", "organizationName",
         "orthanc_phi_passwords",
     ):  # fmt: skip

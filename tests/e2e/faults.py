@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What breaks on a site: each fault is done to the real thing, and undone if it does not heal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+import deployed
+from deployed import CONTAINERS, TREE
+from flow import Flow
+
+Fault = Callable[[Flow, random.Random], None]
+STORAGE = Path("/srv/orthanc-e2e/phi/storage")
+
+
+def kill(container: str) -> None:
+    """Kill a container's first process as the kernel would; the engine starts it again."""
+    os.kill(deployed.inspect(container)["State"]["Pid"], signal.SIGKILL)
+
+
+def healthy(container: str) -> None:
+    """Wait until a container is healthy."""
+    deployed.wait_for(
+        f"{container} is healthy",
+        lambda: deployed.inspect(container)["State"]["Health"]["Status"] == "healthy",
+        180,
+    )
+
+
+def killed(container: str) -> Fault:
+    """Kill a container twice, at random moments."""
+
+    def fault(_flow: Flow, moment: random.Random) -> None:
+        for _ in range(2):
+            time.sleep(moment.uniform(0, 6))
+            kill(container)
+            time.sleep(2)
+        healthy(container)
+
+    return fault
+
+
+def restarted(*containers: str, seconds: float = 3) -> Fault:
+    """Stop containers in order, and start them again."""
+
+    def fault(_flow: Flow, moment: random.Random) -> None:
+        time.sleep(moment.uniform(0, 6))
+        deployed.docker("stop", *containers)
+        time.sleep(seconds)
+        deployed.docker("start", *containers)
+
+    return fault
+
+
+def hung(container: str, seconds: float) -> Fault:
+    """Let a container hold its connections and answer nothing."""
+
+    def fault(_flow: Flow, moment: random.Random) -> None:
+        time.sleep(moment.uniform(0, 6))
+        deployed.docker("pause", container)
+        time.sleep(seconds)
+        deployed.docker("unpause", container)
+
+    return fault
+
+
+def _address(container: str) -> str:
+    networks = deployed.inspect(container)["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["IPAddress"])
+
+
+def cut(container: str, seconds: float) -> Fault:
+    """Drop every packet to a container."""
+
+    def fault(_flow: Flow, moment: random.Random) -> None:
+        time.sleep(moment.uniform(0, 6))
+        rule = ["DOCKER-USER", "-d", _address(container), "-j", "DROP"]
+        subprocess.run(["iptables", "-I", *rule], check=True)
+        try:
+            time.sleep(seconds)
+        finally:
+            subprocess.run(["iptables", "-D", *rule], check=True)
+
+    return fault
+
+
+@contextlib.contextmanager
+def _small(directory: Path, container: str, size: str) -> Iterator[None]:
+    """Give a container's directory a file system of its own, soon full, and then room in it."""
+    owner = directory.stat()
+    deployed.docker("stop", container)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", directory], check=True)
+    os.chown(directory, owner.st_uid, owner.st_gid)
+    directory.chmod(owner.st_mode & 0o7777)
+    deployed.docker("start", container)
+    healthy(container)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,size=2g", "none", directory], check=True)
+
+
+def put_back_file_systems() -> None:
+    """Move what came onto a small file system to where it belongs."""
+    for directory, container in ((TREE, "e2e-disk"), (STORAGE, "e2e-phi")):
+        if not directory.is_mount():
+            continue
+        deployed.docker("stop", container)
+        with tempfile.TemporaryDirectory() as kept:
+            subprocess.run(["cp", "-a", f"{directory}/.", kept], check=True)
+            subprocess.run(["umount", directory], check=True)
+            subprocess.run(["cp", "-a", f"{kept}/.", directory], check=True)
+        deployed.docker("start", container)
+        healthy(container)
+
+
+def tree_full(_flow: Flow, _moment: random.Random) -> None:
+    """Fill the file system of Disk's tree, and give it room when Disk has said so."""
+    with _small(TREE, "e2e-disk", "2m"):
+        deployed.wait_for("Disk says that its tree is full", _tree_is_full, 240)
+
+
+def _tree_is_full() -> bool:
+    with deployed.client("disk") as disk:
+        return bool(disk.get("/disk/status").raise_for_status().json()["problem"])
+
+
+def storage_full(flow: Flow, _moment: random.Random) -> None:
+    """Fill the file system of PHI's storage; PHI refuses, and the scanner sends again."""
+    with _small(STORAGE, "e2e-phi", "4m"):
+        deployed.wait_for("PHI has refused an instance", lambda: flow.refused, 240)
+
+
+def worker_killed(_flow: Flow, moment: random.Random) -> None:
+    """Kill the workers while they have a study."""
+    for _ in range(3):
+        time.sleep(moment.uniform(1, 5))
+        kill(f"e2e-phi-worker-{moment.choice((1, 2))}")
+
+
+def asked_twice(flow: Flow, _moment: random.Random) -> None:
+    """Ask for each study by hand, several times at once, while workers have it."""
+
+    def ask(study: str) -> None:
+        with deployed.client("phi") as phi, contextlib.suppress(httpx.HTTPError):
+            phi.post(f"/deid/studies/{study}/anonymize", json={"force": True})
+
+    for uid in flow.study_uids:
+        study = deployed.wait_for("PHI has it", partial(deployed.orthanc_id, "phi", uid))
+        threads = [threading.Thread(target=ask, args=(study,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def nothing(_flow: Flow, _moment: random.Random) -> None:
+    """Break nothing."""
+
+
+# Those that `make test` does; `make soak` does all of them, again and again.
+SHORT: dict[str, Fault] = {
+    "PHI killed": killed("e2e-phi"),
+    "database of PHI killed": killed("e2e-phi-db"),
+    "workers killed": worker_killed,
+}
+ALL: dict[str, Fault] = {
+    **SHORT,
+    "sent twice, out of order": nothing,
+    "Anon killed": killed("e2e-anon"),
+    "Disk killed": killed("e2e-disk"),
+    "database of Anon killed": killed("e2e-anon-db"),
+    "database of PHI restarted": restarted("e2e-phi-db"),
+    "database of PHI hangs": hung("e2e-phi-db", 30),
+    "Anon down for a minute": restarted("e2e-anon", seconds=60),
+    "Anon hangs": hung("e2e-anon", 40),
+    "network to Anon cut": cut("e2e-anon", 40),
+    "everything stopped and started": restarted(*CONTAINERS),
+    "asked for by hand while worked on": asked_twice,
+    "tree of Disk full": tree_full,
+    "storage of PHI full": storage_full,
+}

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Something breaks while instances flow: nothing is lost, nothing twice, nothing unanonymized.
+
+`make soak` does every fault again and again at random moments, for `SOAK_MINUTES`, and prints a
+table. The seed in it does a round again: `SOAK_SEED=…`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+import faults
+from flow import Flow, Outcome
+
+ROUNDS: list[tuple[str, int, Outcome]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _table() -> Iterator[None]:
+    yield
+    table = Table("fault", "seed", *Outcome._fields, title="Faults while instances flow")
+    for name, seed, outcome in ROUNDS:
+        table.add_row(name, str(seed), *map(str, outcome))
+    Console(stderr=True, width=120).print(table)
+
+
+def one_round(name: str, seed: int) -> Outcome:
+    """Break one thing while 300 instances flow."""
+    moment = random.Random(seed)
+    twice = name.startswith("sent twice")
+    with Flow(order=moment if twice else None, times=2 if twice else 1) as flow:
+        faults.ALL[name](flow, moment)
+        outcome = flow.outcome()
+    faults.put_back_file_systems()
+    ROUNDS.append((name, seed, outcome))
+    return outcome
+
+
+@pytest.mark.parametrize("name", faults.SHORT)
+def test_a_fault_loses_nothing(name: str) -> None:
+    outcome = one_round(name, random.SystemRandom().randrange(10**6))
+    assert outcome.is_whole, outcome
+
+
+@pytest.mark.soak
+def test_no_fault_at_any_moment_loses_anything() -> None:
+    seed = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(10**6)))
+    minutes = float(os.environ.get("SOAK_MINUTES", "60"))
+    until = time.monotonic() + 60 * minutes
+    first = True
+    while first or time.monotonic() < until:
+        for name in faults.ALL:
+            one_round(name, seed)
+            seed += 1
+        first = False
+    assert [one for one in ROUNDS if not one[2].is_whole] == []
