@@ -31,10 +31,7 @@ def register(subparsers: Any) -> None:
     """Add the commands to those of `orthanc-deid`; each sets `run(arguments) -> exit code`."""
     _add(subparsers, "migrate", _migrate, "bring the crosswalk database to this version's schema")
 
-    worker = _add(subparsers, "worker", _worker, "anonymize and deliver what is queued")
-    worker.add_argument(
-        "--check", action="store_true", help="only tell whether a worker runs here and can work"
-    )
+    _add(subparsers, "worker", _worker, "anonymize and deliver what is queued")
 
     studies = _add(subparsers, "studies", _studies, "show the studies and how far they have come")
     studies.add_argument(
@@ -80,15 +77,12 @@ def _migrate(config: Config, _arguments: argparse.Namespace) -> None:
     print("up to date" if revision is None else f"migrated {revision}")
 
 
-def _worker(config: Config, arguments: argparse.Namespace) -> None:
+def _worker(config: Config, _arguments: argparse.Namespace) -> None:
     # Only a worker needs the engine, whose tables take a while to load.
     from orthanc_deid import worker  # noqa: PLC0415
 
-    if arguments.check:
-        worker.check(config)
-    else:
-        logs.configure()
-        worker.run(config)
+    logs.configure()
+    worker.run(config)
 
 
 def _studies(config: Config, arguments: argparse.Namespace) -> None:

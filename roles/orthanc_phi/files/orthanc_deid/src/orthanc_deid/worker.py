@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import procrastinate
+from sqlalchemy.exc import SQLAlchemyError
 
 from orthanc_deid.anonymization import Deidentification, StudyRunner
 from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import open_destinations
 from orthanc_deid.engine import Engine
-from orthanc_deid.errors import DeidError
 from orthanc_deid.identity import read_identity
 from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
 from orthanc_deid.jobs import Service, register_tasks
@@ -32,13 +32,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT = Path(tempfile.gettempdir()) / "orthanc-deid-worker.heartbeat"
 HEARTBEAT_SECONDS = 10.0
-STALE_SECONDS = 60.0
 GRACE_SECONDS = 5.0
 RESTART_PAUSE = 5.0
-
-
-class WorkerUnhealthyError(DeidError):
-    """The worker does not run, or cannot work."""
 
 
 def run(config: Config) -> None:
@@ -46,15 +41,16 @@ def run(config: Config) -> None:
     asyncio.run(_Worker(config).run())
 
 
-def check(config: Config) -> None:
-    """Raise `WorkerUnhealthyError`, or the database's error, unless a worker can work here."""
-    try:
-        age = time.time() - HEARTBEAT.stat().st_mtime
-    except FileNotFoundError:
-        raise WorkerUnhealthyError(f"no worker has started here ({HEARTBEAT} is missing)") from None
-    if age > STALE_SECONDS:
-        raise WorkerUnhealthyError(f"the worker gave no sign of life for {age:.0f} s")
-    Crosswalk.from_config(config).check()
+async def beat(crosswalk: Crosswalk) -> None:
+    """Touch `HEARTBEAT` for as long as the database answers; the container's health looks at it.
+
+    A look at a file's age costs nothing, where a program of its own would load the whole package.
+    """
+    while True:
+        with contextlib.suppress(SQLAlchemyError):
+            await asyncio.to_thread(crosswalk.check)
+            HEARTBEAT.touch()
+        await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 class _Worker:
@@ -68,7 +64,7 @@ class _Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._request_stop)
         service = _open_service(self._config, self._must_stop)
-        beating = asyncio.create_task(self._beat())
+        beating = asyncio.create_task(beat(Crosswalk.from_config(self._config)))
         log.info("the worker has started")
         with open_queue(self._config.database.parameters()) as queue:
             while not self._stop.is_set():
@@ -101,11 +97,6 @@ class _Worker:
             if self._stop.is_set():
                 working.cancel()
             await asyncio.gather(working, return_exceptions=self._stop.is_set())
-
-    async def _beat(self) -> None:
-        while True:
-            HEARTBEAT.touch()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
