@@ -113,8 +113,8 @@ class FakeOrthanc:
             case "GET", "studies", key, "series" if key in self.updates:
                 instances = [i for i, data in self.instances.items() if self._of(data) == key]
                 return _json([{"Instances": instances}])
-            case "GET", "instances", key, "metadata", "RemoteAET" if self.sender:
-                return httpx.Response(200, text=self.sender)
+            case "GET", "instances", key, "metadata" if key in self.instances:
+                return _json({"RemoteAET": self.sender} if self.sender else {})
             case "GET", "studies", key, "instances" if key in self.updates:
                 return _json(
                     [

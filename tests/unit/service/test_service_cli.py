@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +15,13 @@ import pytest
 import sqlalchemy as sa
 
 from orthanc_deid import config as config_module
-from orthanc_deid import service_cli, worker
+from orthanc_deid import orthanc_client, service_cli, worker
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.states import State
 
+from .fake_orthanc import FakeOrthanc
 from .test_config import settings
+from .test_subjects import send_out
 
 
 class Shell:
@@ -95,6 +98,91 @@ def test_retry_of_an_unknown_study_says_where_to_look(shell: Shell) -> None:
     code, _, error = shell("retry", "1.2.3")
     assert code == 1
     assert "no study is called 1.2.3; `orthanc-deid studies` shows them all" in error
+
+
+def test_a_list_is_loaded_and_the_studies_that_waited_for_it_go_on(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell("migrate")
+    study = shell.crosswalk.studies.add(orthanc_id="abc")
+    for state in (State.QUEUED, State.WORKING):
+        shell.crosswalk.studies.move(study.id, state)
+    shell.crosswalk.studies.move(study.id, State.QUARANTINED, reason="not-listed: why")
+    path = tmp_path / "list.csv"
+    path.write_text("\ufeffpatient_id,number\nMRN-1,5\n")
+    assert shell("subjects", "load", str(path), "--dry-run") == (
+        0,
+        "1 new subjects, 1 new identifiers, 0 known already; nothing was changed\n",
+        "",
+    )
+    assert shell("subjects", "load", str(path), "--by", "ann") == (
+        0,
+        "1 new subjects, 1 new identifiers, 0 known already\n"
+        "1 studies that waited are looked at again\n",
+        "",
+    )
+    assert shell.crosswalk.studies.events(study.id)[-1].actor == "ann"
+    after = shell.crosswalk.studies.get(study.id)
+    assert after is not None
+    assert after.state is State.QUEUED
+    path.write_text("patient_id,number\nMRN-2,5\n")
+    code, _, error = shell("subjects", "load", str(path))
+    assert (code, "line 2: subject 5 is another patient" in error) == (1, True)
+    assert "MRN-2" not in error
+
+
+def test_a_list_comes_from_standard_input_too(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("migrate")
+    monkeypatch.setattr("sys.stdin", io.StringIO("patient_id,pseudonym\nMRN-1,KNEE-1\n"))
+    assert shell("subjects", "load", "-")[0] == 0
+    assert shell.crosswalk.subject("MRN-1").patient_id == "KNEE-1"
+    code, _, error = shell("subjects", "load", "missing.csv")
+    assert (code, "missing.csv cannot be read: No such file" in error) == (1, True)
+
+
+def test_subjects_are_shown_and_merged(shell: Shell) -> None:
+    shell("migrate")
+    shell.crosswalk.subject("NEW")
+    shell.crosswalk.subject("OLD", "ELSEWHERE")
+    shown = shell("subjects", "list")[1]
+    assert "DEMO_ID000002" in shown
+    assert "OLD of ELSEWHERE" in shown
+    assert shell("subjects", "merge", "1", "2")[:2] == (0, "subject 2 is subject 1 from now on\n")
+    shown = json.loads(shell("subjects", "list", "OLD", "--json")[1])
+    assert [one["number"] for one in shown] == [1]
+    (gone,) = json.loads(shell("subjects", "list", "2", "--json")[1])
+    assert (gone["merged_into"], gone["identifiers"]) == (1, [])
+    assert "merged into 000001" in shell("subjects", "list", "2")[1]
+
+
+def test_what_must_be_sent_again_after_a_merge_is_told(shell: Shell) -> None:
+    shell("migrate")
+    send_out(shell.crosswalk, "1")
+    out = send_out(shell.crosswalk, "2")
+    assert shell("subjects", "merge", "1", "2")[0] == 1
+    _, told, _ = shell("subjects", "merge", "1", "2", "--force")
+    assert told.splitlines()[1] == (
+        f"delete study 2.25.2 at every destination, then: orthanc-deid retry {out}"
+    )
+
+
+def test_the_mapping_is_written_and_leaves_an_event(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("migrate")
+    send_out(shell.crosswalk, "1")
+    monkeypatch.setattr(config_module.Config, "secret", lambda _: b"k" * 32)
+    monkeypatch.setattr(orthanc_client, "OrthancClient", lambda *_: FakeOrthanc().client())
+    code, told, error = shell("mapping", str(tmp_path / "map"), "--subject", "1", "--by", "ann")
+    assert told == "1 UIDs and 1 Patient IDs of 1 studies\n"
+    assert (code, "PHI does not hold all of the studies 1 any more" in error) == (1, True)
+    text = (tmp_path / "map/patid_mapping.csv").read_text()
+    assert text.splitlines() == ["id_old,id_new", "1,DEMO_ID000001"]
+    with shell.crosswalk.engine.connect() as connection:
+        query = "SELECT actor, detail FROM events WHERE action = 'mapping exported'"
+        assert connection.exec_driver_sql(query).one() == ("ann", "1 studies, subjects: 1")
 
 
 def test_a_worker_gives_a_sign_of_life_only_while_its_database_answers(

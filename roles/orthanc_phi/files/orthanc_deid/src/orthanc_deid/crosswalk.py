@@ -162,15 +162,13 @@ class Crosswalk:
 
     def _find(self, connection: sa.Connection, patient: Patient) -> SubjectRow | None:
         per_accession = self.numbering.subject_per == "accession"
-        # Before the site named its issuer, its patients may have been kept with it.
-        issuers = {patient.issuer} | ({self.numbering.issuer} if not patient.issuer else set())
         found = connection.execute(
             sa.select(patient_identifiers.c.accession, *_ROW)
             .join(subjects, patient_identifiers.c.subject_id == subjects.c.id)
             .where(
                 patient_identifiers.c.project == self.project,
                 patient_identifiers.c.patient_id == patient.patient_id,
-                patient_identifiers.c.issuer.in_(issuers),
+                patient_identifiers.c.issuer.in_(patient.issuers(self.numbering.issuer)),
                 patient_identifiers.c.accession.in_(
                     {patient.accession} if per_accession else {patient.accession, ""}
                 ),

@@ -20,6 +20,7 @@ MAX_NUMBER: Final = 2_147_483_647  # the database's INTEGER
 DEFAULT_NAME: Final = "{base}^ID{number:06d}^^^"
 DEFAULT_ID: Final = "{base}_ID{number:06d}"
 _FIELDS: Final = {"base", "number"}
+_WRITTEN_NUMBER: Final = r"0*([0-9]+)(?:[A-Za-z_]\w*)?"
 _SPEC: Final = re.compile(r"0?[0-9]{0,2}d?")
 MAX_COMPONENT: Final = 64  # of a PN, and all of an LO
 
@@ -45,6 +46,15 @@ class PseudonymFormat:
         """Return Patient ID and Patient's Name of a subject."""
         fields = {"base": base, "number": _Number(number, modifier)}
         return self.patient_id.format(**fields), self.patient_name.format(**fields)
+
+    def number_of(self, base: str, patient_id: str) -> int | None:
+        """Return the number of the subject that would have this Patient ID, if one would."""
+        pattern = "".join(
+            re.escape(literal) + {None: "", "base": re.escape(base)}.get(name, _WRITTEN_NUMBER)
+            for literal, name, _, _ in Formatter().parse(self.patient_id)
+        )
+        match = re.fullmatch(pattern, patient_id)
+        return int(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +184,11 @@ def _format_problem(key: str, text: str, base_name: str) -> str | None:
             return f"is {text!r}: {spec!r} is no width of {name}; write it as in {{number:06d}}"
     if "number" not in {name for name, _, _ in parts}:
         return f"is {text!r}: without {{number}} all subjects would be one; put it in"
-    return _value_problem(key, text.format(base=base_name, number=MAX_NUMBER))
+    return pseudonym_problem(key, text.format(base=base_name, number=MAX_NUMBER))
 
 
-def _value_problem(key: str, written: str) -> str | None:
+def pseudonym_problem(key: str, written: str) -> str | None:
+    """Say why a text cannot be the `patient_id` or `patient_name` of a subject, if it cannot."""
     if not (written.isascii() and written.isprintable()) or "\\" in written or "=" in written:
         return f"gives {written!r}: use printable ASCII characters, no backslash and no ="
     if written != written.strip():

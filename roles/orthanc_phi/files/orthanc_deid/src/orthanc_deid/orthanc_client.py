@@ -97,10 +97,9 @@ class OrthancClient:
 
     def remote_aet(self, instance_id: str) -> str:
         """Return the application entity title that sent an instance; empty if none did."""
-        try:
-            return self._request("GET", f"/instances/{instance_id}/metadata/RemoteAET").text.strip()
-        except GoneError:
-            return ""
+        return str(
+            self._json("GET", f"/instances/{instance_id}/metadata?expand").get("RemoteAET", "")
+        )
 
     def sop_instance_uids(self, study_instance_uid: str) -> set[str]:
         """Return the SOP Instance UIDs held of a study; none if the study is not there."""

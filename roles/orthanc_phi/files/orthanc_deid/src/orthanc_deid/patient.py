@@ -48,6 +48,13 @@ class Patient:
             self.accession.strip(),
         )
 
+    def issuers(self, own_issuer: str) -> frozenset[str]:
+        """Return the issuers under which the crosswalk may have the patient.
+
+        Before the site named its own issuer, its patients may have been kept with it.
+        """
+        return frozenset({self.issuer} if self.issuer else {"", own_issuer})
+
 
 class NotListed(Quarantine):
     """The patient has no number, and only a list may give one.

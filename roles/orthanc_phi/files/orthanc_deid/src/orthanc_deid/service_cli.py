@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands of the service: migrate, worker, studies, retry."""
+"""The commands of the service: migrate, worker, studies, retry; and those of `subjects_cli`."""
 
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from orthanc_deid import config as config_module
-from orthanc_deid import logs, migrate
+from orthanc_deid import logs, migrate, subjects_cli
 from orthanc_deid.admission import Admission
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import DeidError
@@ -41,6 +40,8 @@ def register(subparsers: Any) -> None:
 
     retry = _add(subparsers, "retry", _retry, "anonymize and deliver a study again")
     retry.add_argument("study", help="its number in the crosswalk, a StudyInstanceUID or Orthanc's")
+
+    subjects_cli.register(subparsers, _add)
 
 
 def _add(subparsers: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:
@@ -131,6 +132,6 @@ def _retry(config: Config, arguments: argparse.Namespace) -> None:
         )
     with open_queue(config.database.parameters()) as queue:
         Admission(studies, queue, automatic=True).request(
-            study, actor=getpass.getuser(), reason="asked for again"
+            study, actor=subjects_cli.account(), reason="asked for again"
         )
     print(f"study {study.id} is queued")

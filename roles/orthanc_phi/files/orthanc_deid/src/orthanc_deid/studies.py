@@ -277,10 +277,17 @@ class Studies:
             )
         )
 
-    def note(self, action: str, *, actor: str = SERVICE, study_id: int | None = None) -> None:
+    def note(
+        self,
+        action: str,
+        *,
+        actor: str = SERVICE,
+        study_id: int | None = None,
+        detail: str | None = None,
+    ) -> None:
         """Leave an event that is not a move."""
         with self._engine.begin() as connection:
-            add_event(connection, actor, action, study_id)
+            add_event(connection, actor, action, study_id, detail)
 
     def events(self, study_id: int) -> list[Event]:
         """Return what happened to the study, oldest first."""

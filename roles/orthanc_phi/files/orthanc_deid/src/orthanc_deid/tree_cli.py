@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +18,7 @@ from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.engine import Engine
 from orthanc_deid.errors import DeidError
 from orthanc_deid.keys import Keys
+from orthanc_deid.mapping import UID_FILE, write_mapping
 from orthanc_deid.numbering import Numbering
 from orthanc_deid.profile import load_profile
 
@@ -31,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     secret_file = arguments.secret_file or _data_home() / "uid.key"
     _refuse_inside(secret_file, arguments.out_dir, "--secret-file")
     if arguments.mapping:
-        _refuse_inside(arguments.mapping / "uid_mapping.csv", arguments.out_dir, "--mapping")
+        _refuse_inside(arguments.mapping / UID_FILE, arguments.out_dir, "--mapping")
     url = arguments.crosswalk or f"sqlite:///{_data_home() / 'crosswalk.sqlite'}"
     engine = Engine(profile, _keys(secret_file, arguments.project))
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -45,26 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip()
         raise DeidError(f"the crosswalk database fails: {reason}") from error
     if arguments.mapping:
-        _write_mapping(arguments.mapping / "uid_mapping.csv", summary.new_uids)
-        _write_mapping(arguments.mapping / "patid_mapping.csv", summary.new_patients)
+        write_mapping(arguments.mapping, summary.new_uids.items(), summary.new_patients.items())
     return _tell(summary, console)
-
-
-def _write_mapping(path: Path, mapping: Mapping[str, str]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(("id_old", "id_new"))
-            rows.writerows(sorted(mapping.items()))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise DeidError(f"--mapping: {path} cannot be written: {error.strerror}") from error
 
 
 def _data_home() -> Path:
