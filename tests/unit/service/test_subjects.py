@@ -296,6 +296,8 @@ def test_a_study_under_way_does_not_go_out_as_the_subject_that_was_merged_away(
     identify(other)
     Subjects(crosswalk).merge(1, 2, actor="broker")
     assert not crosswalk.studies.begin_delivery(study.id, other)
+    identify(other)  # by a worker that asked for the subject before the merge
+    assert not crosswalk.studies.begin_delivery(study.id, other)
     identify(crosswalk.subject("2"))
     assert crosswalk.studies.begin_delivery(study.id, crosswalk.subject("2"))
 

@@ -138,7 +138,6 @@ class Subjects:
                 except ClashError as clash:
                     problems.append(f"line {entry.line}: {clash}")
             if problems:
-                transaction.rollback()
                 raise ListError(problems)
             detail = f"{loaded.new_subjects} new subjects, {loaded.new_identifiers} new identifiers"
             add_event(connection, actor, "subjects loaded", detail=detail)
