@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
+from pydicom.sr._snomed_dict import mapping as snomed_codes
 
 OPTIONS = [
     "rtnSafePriv",
@@ -27,6 +28,8 @@ OPTIONS = [
     "cleanStructCont",
     "cleanGraph",
 ]
+# Older documents write SNOMED CT concepts with the codes of SNOMED RT, under either name.
+LEGACY_SNOMED = ["SRT", "SNM3", "99SDM"]
 STRICTNESS = ["1", "1C", "2", "2C", "3"]
 
 PRIVATE = re.compile(r'\(([0-9a-f]{4}),"([^"]*)",([0-9a-f]{2})\)')
@@ -45,6 +48,8 @@ def main() -> None:
     _write(target / "confidentiality_profile.json", *_confidentiality_profile(profile))
     types = _read(source / "ps3.3_attribute_types.json")
     _write(target / "attribute_types.json", *_attribute_types(types, profile["rows"]))
+    content = _read(source / "ps3.15_table_e3.4-1_structured_content.json")
+    _write(target / "structured_content.json", *_structured_content(content))
     safe = _read(source / "ps3.15_table_e3.10-1_safe_private.json")
     _write(target / "safe_private.json", *_safe_private(safe))
     seen = _read(source / "tcia_posda_private_dispositions.json")
@@ -84,6 +89,25 @@ def _confidentiality_profile(table: Json) -> tuple[Json, Json]:
         "columns": "tag: name, keyword, VR, Basic Profile, options",
     }
     return head, {"rows": rows, "method_codes": codes}
+
+
+def _structured_content(table: Json) -> tuple[Json, Json]:
+    concepts: dict[str, Json] = {}
+    for row in table["rows"]:
+        options = {name: row[name] for name in OPTIONS if row.get(name)}
+        codes = [(row["codingScheme"], row["codeValue"])]
+        legacy = snomed_codes["SCT"].get(row["codeValue"]) if row["codingScheme"] == "SCT" else None
+        codes += [(scheme, legacy) for scheme in LEGACY_SNOMED if legacy]
+        for scheme, code in codes:
+            types = concepts.setdefault(f"{scheme} {code}", {})
+            types[row["valueType"]] = [row["codeMeaning"], row["basicProfile"], options]
+    head = {
+        "table": "DICOM PS3.15 Table E.3.4-1, Clean Structured Content",
+        "edition": table["edition"].split(" (")[0],
+        "origin": table["acknowledgement"],
+        "columns": "coding scheme and code: value type to meaning, Basic Profile, options",
+    }
+    return head, {"concepts": dict(sorted(concepts.items()))}
 
 
 def _safe_private(table: Json) -> tuple[Json, Json]:

@@ -102,8 +102,8 @@ def test_profile_check_needs_no_package_but_pydicom() -> None:
     ("name", "codes"),
     [
         ("basic", ["113100", "113107"]),
-        ("research", ["113100", "113105", "113107", "113108", "113111"]),
-        ("full_dates", ["113100", "113105", "113106", "113108", "113111"]),
+        ("research", ["113100", "113103", "113104", "113105", "113107", "113108", "113111"]),
+        ("full_dates", ["113100", "113103", "113104", "113105", "113106", "113108", "113111"]),
     ],
 )
 def test_a_ready_profile_claims_what_it_carries_out(name: str, codes: list[str]) -> None:

@@ -17,7 +17,7 @@ import httpx
 
 from orthanc_deid.anonymization import Deidentification
 from orthanc_deid.config import Server
-from orthanc_deid.errors import Quarantine
+from orthanc_deid.errors import Dropped, Quarantine
 from orthanc_deid.orthanc_client import OrthancClient
 from orthanc_deid.report import Record
 from orthanc_deid.subject import Subject
@@ -144,6 +144,8 @@ class FakeEngine:
             raise KeyError("the value MRN-1")
         if text == "burned-in":
             raise Quarantine("pixels", "look at it")
+        if text == "letter":
+            raise Dropped("document", "it is a letter")
         for identifier in identifiers:
             text = text.replace(identifier, "")
         new = f"{subject.patient_id}|{self.map_uid(study)}|{series}|{self.map_uid(sop)}|{text}"

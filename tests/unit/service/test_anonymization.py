@@ -20,6 +20,7 @@ from orthanc_deid.destinations import OrthancDestination, OrthancDiskDestination
 from orthanc_deid.logs import JsonFormatter
 from orthanc_deid.modifiers import NumberModifier
 from orthanc_deid.numbering import Cohort, Numbering
+from orthanc_deid.schema import studies
 from orthanc_deid.states import State
 from orthanc_deid.studies import Study
 
@@ -32,6 +33,7 @@ class Site:
     def __init__(self, url: sa.URL, spool: Path) -> None:
         self.phi, self.anon, self.disk = (FakeOrthanc(name) for name in ("phi", "anon", "disk"))
         self.crosswalk = Crosswalk(url, base_name="DEMO")
+        self.url = url
         self.spool = spool
         self.stopping = False
         self.number_modifiers: tuple[NumberModifier, ...] = ()
@@ -70,6 +72,11 @@ class Site:
         found = self.crosswalk.studies.get(study_id)
         assert found is not None
         return found
+
+    def record(self) -> dict[str, Any]:
+        """What is kept of what was done to the only study."""
+        with sa.create_engine(self.url).connect() as connection:
+            return dict(connection.scalars(sa.select(studies.c.record)).one())
 
 
 @pytest.fixture
@@ -151,6 +158,24 @@ def test_one_bad_instance_keeps_the_whole_study_back(
     assert site.anon.instances == site.disk.instances == {}
     assert len(site.phi.instances) == len(files)
     assert list(site.spool.iterdir()) == []
+
+
+def test_what_the_profile_drops_is_left_out_and_counted(site: Site) -> None:
+    assert site.receive_and_run(*TWO_FILES, file("MRN-1", "1.2", "3", "letter")) is None
+    assert site.anon.texts() == site.disk.texts() == TWO_ANONYMIZED
+    study = site.study()
+    assert (study.state, study.source_instances) == ("delivered", 3)
+    record = site.record()
+    assert (record["instances"], record["dropped"]) == (2, {"document": 1})
+    site.queued.clear()
+    site.admit()
+    assert site.queued == []
+
+
+def test_a_study_of_which_nothing_is_left_is_held_back(site: Site) -> None:
+    site.receive_and_run(file("MRN-1", "1.2", "1", "letter"))
+    assert site.study().state is State.QUARANTINED
+    assert str(site.study().reason).startswith("nothing-left")
 
 
 def test_a_quarantined_study_waits_until_its_content_changes(site: Site) -> None:

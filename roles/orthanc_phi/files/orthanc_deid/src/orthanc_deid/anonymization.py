@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from orthanc_deid.conditions import REMOTE_AET, Sample, read_sample
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import Destination
-from orthanc_deid.errors import DeidError, Quarantine
+from orthanc_deid.errors import DeidError, Dropped, Quarantine
 from orthanc_deid.logs import describe
 from orthanc_deid.modifiers import NumberModifier, keywords_of, modifier_of
+from orthanc_deid.object_kinds import demand_some_left
 from orthanc_deid.orthanc_client import (
     GoneError,
     OrthancClient,
@@ -187,7 +188,7 @@ class StudyRunner:
             source_last_update=seen.last_update,
             record=record.to_dict(),
         )
-        return len(instance_ids)
+        return record.instances
 
     def _pending(self, study: Study) -> list[Destination]:
         done = {
@@ -246,14 +247,18 @@ class StudyRunner:
         identities = [identity for identity, _ in done]
         _demand_one_study(identities)
         self._crosswalk.demand_same({Patient.of(identity) for identity in identities})
-        if len(spool.files) != len(instance_ids):
+        records = [made for _, made in done if not isinstance(made, Dropped)]
+        demand_some_left(len(records))
+        if len(spool.files) != len(records):
             raise Quarantine(
                 "sop-uid-reused",
                 "several of its instances have the same SOP Instance UID (0008,0018); "
                 "correct them at the source",
             )
         self._check_leaks(identities, spool)
-        return subject, anonymous_uid, _merge([record for _, record in done])
+        record = _merge(records)
+        record.dropped.update(made.code for _, made in done if isinstance(made, Dropped))
+        return subject, anonymous_uid, record
 
     def _subject(self, study: Study, patient: Patient) -> Subject:
         modifiers = self._deid.number_modifiers
@@ -282,12 +287,15 @@ class StudyRunner:
 
     def _deidentify_instance(
         self, instance_id: str, subject: Subject, spool: Spool
-    ) -> tuple[Identity, Record]:
+    ) -> tuple[Identity, Record | Dropped]:
         self._go_on()
         data = self._source.download(instance_id)
         identity = self._deid.read_identity(data)
         _refuse_deidentified(identity)
-        output = self._deid.engine.deidentify(data, subject, identity.identifiers)
+        try:
+            output = self._deid.engine.deidentify(data, subject, identity.identifiers)
+        except Dropped as reason:
+            return identity, reason
         spool.add(output.sop_instance_uid, output.data)
         return identity, output.record
 

@@ -15,10 +15,11 @@ from orthanc_deid.cleaning import union
 from orthanc_deid.conditions import read_sample
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.engine import Engine, Output
-from orthanc_deid.errors import DeidError, Quarantine
+from orthanc_deid.errors import DeidError, Dropped, Quarantine
 from orthanc_deid.identity import Identity, read_identity
 from orthanc_deid.leaks import holds_term
 from orthanc_deid.modifiers import keywords_of, modifier_of
+from orthanc_deid.object_kinds import demand_some_left
 from orthanc_deid.patient import Patient
 from orthanc_deid.report import Record
 from orthanc_deid.subject import Subject
@@ -151,6 +152,7 @@ class _Job:
         known = union(frozenset(identity.known for _, identity in study))
         written: dict[Path, Path] = {}
         records: list[Record] = []
+        dropped: dict[Path, Dropped] = {}
         with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.out_dir) as partial:
             for path, identity in study:
                 try:
@@ -162,18 +164,24 @@ class _Job:
                         raise Quarantine("name-clash", "another file comes to the same new name")
                     written[target] = Path(partial) / str(len(written))
                     _write(written[target], output.data)
+                except Dropped as reason:
+                    dropped[path] = reason
+                    continue
                 except (DeidError, OSError) as error:
                     self.summary.failed[path] = _reason(error)
                     raise DeidError(f"{path}: {_reason(error)}") from error
                 records.append(output.record)
                 new_uids.update(output.uid_mapping)
+            demand_some_left(len(written))
             _put_in_place(written)
+        self.summary.left_out.update({path: str(reason) for path, reason in dropped.items()})
         self.summary.new_uids.update(new_uids)
         self.summary.new_patients[study[0][1].patient_id] = subject.patient_id
         self.summary.written += len(written)
         merged = self.summary.records.setdefault(output.study_instance_uid, records[0])
         for record in records[1:]:
             merged.merge(record)
+        merged.dropped.update(reason.code for reason in dropped.values())
 
     def _subject(self, study: _Study) -> Subject:
         modifiers = self.engine.profile.number_modifiers

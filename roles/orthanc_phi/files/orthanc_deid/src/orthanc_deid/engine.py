@@ -22,6 +22,7 @@ from orthanc_deid.identity import (
     top_values,
 )
 from orthanc_deid.keys import Keys
+from orthanc_deid.object_kinds import admit
 from orthanc_deid.part10 import close_dataset, file_head, open_instance
 from orthanc_deid.pixel_cleaning import PixelCleaner
 from orthanc_deid.pixel_decision import Blank
@@ -112,6 +113,7 @@ class Engine:
             known: what the other instances of the study tell, for text cleaning.
 
         Raises:
+            Dropped: it has no place in the output, and the rest of its study goes without it.
             Quarantine: a person must look at it; nothing of it may leave.
         """
         instance = open_instance(data)
@@ -120,12 +122,18 @@ class Engine:
         elements = walker.walk(instance.start, end, instance.syntax)
         old = top_values(instance.data, elements)
         check_identity(old)
+        unread = admit(self.profile, instance.data, elements)
         decision = self._pixels.decide(instance.data, elements, instance.syntax)
         blanks = isinstance(decision, Blank) and bool(decision.rectangles)
         codes = self.profile.codes_with_pixels if blanks else self.profile.codes
         study = self._map_uid(old[STUDY])
         mapping = _Mapping(self._map_uid)
-        record = Record(self.profile.name, self.profile.digest, tuple(code for code, _ in codes))
+        record = Record(
+            self.profile.name,
+            self.profile.digest,
+            tuple(code for code, _ in codes),
+            unread=unread,
+        )
         context = Context(
             profile=self.profile,
             subject=subject,

@@ -24,6 +24,23 @@ class Quarantine(DeidError):  # noqa: N818 - it names what happens to the study
         return self.message
 
 
+class Dropped(DeidError):  # noqa: N818 - it names what happens to the instance
+    """The instance has no place in the output; the rest of its study goes on without it.
+
+    Attributes:
+        code: a short, stable word for machines, such as ``slide-label``.
+        message: why, for people and without any value.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class ProfileError(DeidError):
     """A profile that cannot be used.
 

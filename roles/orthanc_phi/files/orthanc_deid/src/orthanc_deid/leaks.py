@@ -26,7 +26,8 @@ from importlib.resources import files
 from typing import Final
 
 from orthanc_deid import text_encoding
-from orthanc_deid.elements import BINARY_VRS, Element, Syntax, Walker
+from orthanc_deid.dictionary import keyword_of
+from orthanc_deid.elements import BINARY_VRS, Element, Syntax, Walker, format_tag
 from orthanc_deid.part10 import open_instance
 from orthanc_deid.plan import CHARSET, EntryTable, make_tables
 from orthanc_deid.rules import OWN_ATTRIBUTES
@@ -226,3 +227,14 @@ def is_searched(tag: int, vr: str, size: int) -> bool:
 def tag_label(tag: int) -> str:
     """Write a tag as it stands in a path."""
     return f"{tag >> 16:04X},{tag & 0xFFFF:04X}"
+
+
+def describe_leak(path: str) -> str:
+    """Say what to do about an identifier that was found, without saying what it is."""
+    tag = int(path.rpartition("/")[2].replace(",", ""), 16)
+    where = path.replace("/", " > ")
+    return (
+        f"{where} {keyword_of(tag) or format_tag(tag)} holds an identifier of the patient or of a "
+        "person named in the study; correct it at the source, or have the profile remove or empty "
+        "that attribute"
+    )

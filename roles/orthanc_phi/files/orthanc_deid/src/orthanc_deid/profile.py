@@ -19,6 +19,7 @@ from orthanc_deid.pixel_rules import PixelRules, load_pixel_rules
 from orthanc_deid.private import LISTS, PrivateName, PrivateRules, parse_name
 from orthanc_deid.rules import (
     DATE_VRS,
+    DOCUMENTS,
     EXCLUSIVE,
     OPTIONS,
     OWN_ATTRIBUTES,
@@ -38,6 +39,7 @@ _KEYS: Final = {
     "pixel_rules",
     "second_look",
     "number_modifiers",
+    "documents",
 }
 # What a site may decide beside the profile that it takes.
 SITE_KEYS: Final = ("tag_actions", "pixel_rules", "second_look")
@@ -55,8 +57,8 @@ def load_profile(
     Args:
         source: the name of a built-in profile, the path of a TOML file, or a mapping with the
             keys of such a file: `name`, `options`, `private_lists`, `tag_actions` (keyword or
-            `gggg,eeee` to action), `pixel_rules` (see `pixel_rules`), `second_look` and
-            `number_modifiers` (see `modifiers`).
+            `gggg,eeee` to action), `pixel_rules` (see `pixel_rules`), `second_look`,
+            `number_modifiers` (see `modifiers`) and `documents`.
         site: what the site decided itself, by `SITE_KEYS`; its tag actions and pixel rules come
             before those of the file, its second look instead of the file's.
         keep_dates: have the option `retain_full_dates`, whatever the profile does with dates.
@@ -84,6 +86,12 @@ def load_profile(
         problems.append(f"options: {' and '.join(EXCLUSIVE)} exclude each other; take one out")
     if keep_dates:
         options = [*(option for option in options if option not in EXCLUSIVE), EXCLUSIVE[0]]
+    documents = str(content.get("documents", DOCUMENTS[0]))
+    if documents not in DOCUMENTS:
+        problems.append(
+            f"documents: {documents!r} is not known{nearest(documents, DOCUMENTS)}; "
+            f"there are {', '.join(DOCUMENTS)}"
+        )
     lists = _private_lists(content, problems)
     modifiers = parse_modifiers(content.get("number_modifiers", []), problems)
     actions: dict[int | PrivateName, str] = {}
@@ -101,6 +109,7 @@ def load_profile(
         pixel_rules,
         second_look,
         modifiers,
+        documents,
     )
 
 

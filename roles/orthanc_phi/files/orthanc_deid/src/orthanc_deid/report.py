@@ -33,6 +33,8 @@ class Record:
         cleaned: texts out of which something was taken, and its kind (`name`, `date`, ...).
         blanked: how many frames were blanked by each pixel rule.
         looked_at: in how many instances text was looked for in the pixels, and none found.
+        dropped: how many instances of the study are not in the output, by the reason's code.
+        unread: how many documents passed as they are, by their kind.
     """
 
     profile: str
@@ -44,6 +46,8 @@ class Record:
     cleaned: Counter[tuple[str, str]] = field(default_factory=Counter)
     blanked: Counter[str] = field(default_factory=Counter)
     looked_at: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
 
     def merge(self, other: Record) -> None:
         """Add what was done to another instance of the study.
@@ -60,6 +64,8 @@ class Record:
         self.cleaned.update(other.cleaned)
         self.blanked.update(other.blanked)
         self.looked_at += other.looked_at
+        self.dropped.update(other.dropped)
+        self.unread.update(other.unread)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record for JSON."""
@@ -95,4 +101,6 @@ class Record:
                 ],
                 "looked_at_again": self.looked_at,
             },
+            "dropped": dict(sorted(self.dropped.items())),
+            "unread": dict(sorted(self.unread.items())),
         }

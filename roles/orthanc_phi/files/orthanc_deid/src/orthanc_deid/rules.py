@@ -17,10 +17,16 @@ from orthanc_deid.pixel_rules import PixelRules, load_pixel_rules
 from orthanc_deid.private import BY_CREATOR, REMOVED, PrivateRules
 from orthanc_deid.text import VR_LENGTH
 from orthanc_deid.uids import NAMES_A_CLASS
+from orthanc_deid.unlisted_attributes import ALWAYS, FREE_TEXT
 
 
 class Option(NamedTuple):
-    """An option of PS3.15 Annex E: its column in Table E.1-1, if any, and its code in CID 7050."""
+    """An option of PS3.15 Annex E.
+
+    Attributes:
+        column: its column in Table E.1-1; empty if it has none.
+        code: its code in CID 7050; empty if the engine never claims it.
+    """
 
     column: str
     code: str
@@ -36,12 +42,21 @@ OPTIONS: Final = {
     "retain_safe_private": Option("rtnSafePriv", "113111"),
     "clean_descriptors": Option("cleanDesc", "113105"),
     "clean_pixel_data": Option("", "113101"),
+    "clean_structured_content": Option("cleanStructCont", "113104"),
+    "clean_graphics": Option("cleanGraph", "113103"),
+    # Faces are refused and never made unrecognizable, so that 113102 would not be true.
+    "clean_recognizable_visual_features": Option("", ""),
 }
 EXCLUSIVE: Final = ("retain_full_dates", "retain_modified_dates")
+# What becomes of an instance that holds a document instead of attributes, see `object_kinds`.
+DOCUMENTS: Final = ("quarantine", "drop", "pass")
+ENCAPSULATED_DOCUMENT: Final = 0x00420011
+REFERENCED_ITEM: Final = 0x0040DB73  # Referenced Content Item Identifier
+_DRAWN: Final = (0x50, 0x60)
 DATE_VRS: Final = frozenset({"DA", "DT", "TM"})
 SECOND_LOOK: Final = frozenset({"blanked"})
 # Whose items are codes and nothing else, so that a dummy of them is a code.
-CODE_SEQUENCES: Final = frozenset({0x00080082, 0x00401101})
+CODE_SEQUENCES: Final = frozenset({0x00080082, 0x00401101, 0x0040A168})
 
 # What the engine itself writes at the top level, from the subject and the profile.
 OWN_ATTRIBUTES: Final = frozenset(
@@ -69,6 +84,8 @@ _NOT_A_DATASET: Final = Rule("X", "attribute of another kind of data set")
 _UNKNOWN: Final = Rule("X", "unknown attribute")
 _OTHER_VR: Final = Rule("X", "sequence that is not encoded as one")
 _OVERLAY_FRAME: Final = Rule("X", "overlay plane whose data go")
+_DOCUMENT: Final = Rule(Action.KEEP, 'the profile\'s documents = "pass"')
+_NOTED: Final = Rule(Action.KEEP, "place of another content item")
 _UID_BY_VR: Final = Rule("U", "every UID")
 _CLASS_UID: Final = Rule(Action.KEEP_UID, "UID that stays")
 _SCRUBBED: Final = Rule(Action.REPLACE, "inside a sequence that is replaced")
@@ -112,6 +129,7 @@ class Profile:
         second_look: after which images text is looked for in the pixels that go out: `blanked`,
             `all`, or values of Modality (0008,0060).
         number_modifiers: what follows a subject's number in the pseudonyms of some studies.
+        documents: one of `DOCUMENTS`.
     """
 
     name: str
@@ -121,6 +139,7 @@ class Profile:
     pixel_rules: PixelRules = field(default_factory=load_pixel_rules)
     second_look: frozenset[str] = SECOND_LOOK
     number_modifiers: tuple[NumberModifier, ...] = ()
+    documents: str = DOCUMENTS[0]
 
     @cached_property
     def digest(self) -> str:
@@ -132,6 +151,7 @@ class Profile:
             self.private.lists,
             sorted(self.private.actions.items()),
             [asdict(modifier) for modifier in self.number_modifiers],
+            self.documents,
             profile_table()["edition"],
             [repr(rule) for rule in self.pixel_rules.rules],
             sorted(self.second_look),
@@ -174,6 +194,14 @@ class Profile:
             return "MODIFIED"
         return "UNMODIFIED" if self.keeps_dates else "REMOVED"
 
+    @cached_property
+    def _decided(self) -> Mapping[int, Rule]:
+        """The rules that the profile itself names, which come before all else."""
+        rules = {tag: Rule(a, "the site's tag_actions") for tag, a in self.tag_actions.items()}
+        if self.documents == "pass":
+            rules.setdefault(ENCAPSULATED_DOCUMENT, _DOCUMENT)
+        return rules
+
     def rule(self, tag: int, vr: str) -> Rule | None:
         """Return the rule for an attribute, or None if it stays as it is.
 
@@ -181,8 +209,8 @@ class Profile:
             tag: its tag.
             vr: its VR as written; the dictionary's one in implicit VR, UN if unknown.
         """
-        if tag in self.tag_actions:
-            return Rule(self.tag_actions[tag], "the site's tag_actions")
+        if tag in self._decided:
+            return self._decided[tag]
         structural = _structural_rule(tag, vr)
         if structural is REMOVED and self.private:
             return BY_CREATOR
@@ -191,8 +219,19 @@ class Profile:
         row = table_row(tag)
         if row is None and tag >> 24 == 0x60 and self.rule(tag & ~0xFFFF | 0x3000, "OW"):
             return _OVERLAY_FRAME
-        rule = self._row_rule(row, vr) if row is not None else None
-        return rule or self._rule_by_vr(tag, vr)
+        if row is not None:
+            # Marks on the image cannot be told from burned-in text, so that overlays and curves
+            # go whole, and no option cleans what comes with them.
+            return self._row_rule(row, vr, {} if tag >> 24 in _DRAWN else row[4])
+        return self._unlisted_rule(tag, vr) or self._rule_by_vr(tag, vr)
+
+    def _unlisted_rule(self, tag: int, vr: str) -> Rule | None:
+        if tag == REFERENCED_ITEM and "clean_structured_content" in self.options:
+            return _NOTED
+        for option in sorted(self.options & FREE_TEXT.keys()):
+            if tag in FREE_TEXT[option] and (vr == "SQ" or vr in VR_LENGTH):
+                return Rule(Action.CLEAN, f"text that {option} cleans beyond Table E.1-1")
+        return None
 
     def scrub_rule(self, tag: int, vr: str) -> Rule | None:
         """Return the rule inside a sequence that Table E.1-1 wants replaced by a dummy.
@@ -205,16 +244,16 @@ class Profile:
             return structural
         row = table_row(tag)
         if row is not None and (row[3] == "X" or tag in CODE_SEQUENCES):
-            return self._row_rule(row, vr)
+            return self._row_rule(row, vr, row[4])
         if vr in _WRITTEN_VRS:
             return _SCRUBBED
         return self._rule_by_vr(tag, vr)
 
-    def _row_rule(self, row: list[Any], vr: str) -> Rule:
+    def _row_rule(self, row: list[Any], vr: str, columns: Mapping[str, str]) -> Rule:
         granted = {
-            option: row[4][OPTIONS[option].column]
+            option: columns[OPTIONS[option].column]
             for option in sorted(self.options)
-            if OPTIONS[option].column in row[4]
+            if OPTIONS[option].column in columns
         }
         # An option that keeps an attribute says more than one that keeps it cleaned.
         for wanted in ("K", "C"):
@@ -265,4 +304,4 @@ def _structural_rule(tag: int, vr: str) -> Rule | None:
         return _UNKNOWN
     if known == "SQ" and vr not in ("SQ", "UN"):
         return _OTHER_VR
-    return None
+    return ALWAYS.get(tag)

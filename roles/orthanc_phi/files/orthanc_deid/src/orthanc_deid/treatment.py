@@ -11,26 +11,32 @@ from typing import Final
 from orthanc_deid.actions import Action, Rule, choose
 from orthanc_deid.attribute_types import TypeTree
 from orthanc_deid.cleaning import cap_age, clean_value
+from orthanc_deid.content_items import (
+    CONTENT_SEQUENCES,
+    VALUE_ATTRIBUTES,
+    ContentTree,
+    content_tree,
+)
 from orthanc_deid.dates import MalformedDateError, shift_value
-from orthanc_deid.dictionary import keyword_of
 from orthanc_deid.dummies import dummy_code_item, dummy_value
-from orthanc_deid.elements import Element, Item, Syntax, Table, Walker, format_tag
+from orthanc_deid.elements import Element, Item, Syntax, Table, Walker
 from orthanc_deid.errors import Quarantine
-from orthanc_deid.leaks import holds_term, is_searched, tag_label, terms_of
+from orthanc_deid.leaks import describe_leak, holds_term, is_searched, tag_label, terms_of
 from orthanc_deid.plan import CHARSET, LOOK
 from orthanc_deid.private import BY_CREATOR, with_rules
+from orthanc_deid.public_codes import CODE_ATTRIBUTES, is_public_code
 from orthanc_deid.report import Change, Record
-from orthanc_deid.rules import CODE_SEQUENCES, Profile
+from orthanc_deid.rules import CODE_SEQUENCES, Profile, table_row
 from orthanc_deid.subject import Subject
 from orthanc_deid.text import VR_LENGTH, TextCleaner
 from orthanc_deid.text_encoding import DEFAULT
 from orthanc_deid.uids import is_valid
 
-_SCHEME: Final = 0x00080102  # Coding Scheme Designator
-_CODE: Final = frozenset({0x00080100, _SCHEME, 0x00080103, 0x00080104, 0x00080119, 0x00080120})
-# Codes of these schemes mean the same to everyone and stay where a sequence is made anonymous
-# in its own shape. Local codes may hold anything.
-_PUBLIC_SCHEMES: Final = frozenset({b"DCM", b"SCT", b"SRT", b"SNM3", b"LN", b"UCUM", b"FMA"})
+# Cleaned whole, with nothing that must be there missing afterwards.
+_GRAPHIC_ANNOTATIONS: Final = 0x00700001
+_CONCEPT_NAME: Final = 0x0040A043
+_SHAPED: Final = CONTENT_SEQUENCES | {_GRAPHIC_ANNOTATIONS, _CONCEPT_NAME}
+_UNFORMATTED_TEXT: Final = 0x00700006  # listed for itself, and cleaned as all text beside it
 _MAPPINGS: Final = frozenset({Action.SHIFT, Action.REMAP, Action.KEEP_UID, Action.CAP_AGE})
 _CLEAN_INSIDE: Final = Rule(Action.CLEAN, "text inside a sequence that is cleaned")
 _NO_TYPES: Final = TypeTree()
@@ -72,6 +78,9 @@ class _Scope:
     path: str = ""
     public_code: bool = False
     clean: bool = False  # whether all text is cleaned here
+    shaped: bool = False  # whether a text of which nothing is left becomes a dummy
+    tree: ContentTree | None = None  # whose content items are here
+    value_rule: Rule | None = None  # for the value of the content item
 
 
 @dataclass(slots=True)
@@ -166,11 +175,9 @@ class Treatment:
 
     def _treat(self, element: Element, scope: _Scope) -> Chunks | None:
         """Return what stands for an element, nothing if it goes, or None if it stays."""
-        rule = element.entry.rule
-        if not isinstance(rule, Rule):
+        rule = self._rule(element, scope)
+        if rule is None:
             return self._items(element, element.items, scope)
-        if rule is LOOK and scope.clean and element.entry.vr in VR_LENGTH:
-            rule = _CLEAN_INSIDE
         kind = scope.types.types.get(element.entry.tag)
         action = choose(rule.code, kind, iod_known=self.context.types is not None)
         if action is Action.KEEP or self._is_code(element, scope):
@@ -181,14 +188,24 @@ class Treatment:
             return self._transform(element, action, rule, scope)
         return self._take(element, action, rule, scope)
 
+    def _rule(self, element: Element, scope: _Scope) -> Rule | None:
+        """Return the rule for an element where it stands, None for a sequence without one."""
+        tag, rule = element.entry.tag, element.entry.rule
+        if scope.value_rule is not None and tag in VALUE_ATTRIBUTES:
+            return scope.value_rule
+        unruled = rule is LOOK or (scope.shaped and tag == _UNFORMATTED_TEXT)
+        if scope.clean and unruled and element.entry.vr in VR_LENGTH:
+            return _CLEAN_INSIDE
+        return rule if isinstance(rule, Rule) else None
+
     def _is_code(self, element: Element, scope: _Scope) -> bool:
-        return scope.public_code and element.entry.tag in _CODE
+        return scope.public_code and element.entry.tag in CODE_ATTRIBUTES
 
     def _clean(self, element: Element, rule: Rule, scope: _Scope) -> Chunks | None:
         """Clean a text, or all texts in a sequence."""
         tag, vr = element.entry.tag, element.entry.vr
         if vr == "SQ":
-            return self._items(element, element.items, replace(scope, clean=True))
+            return self._items(element, element.items, self._cleaning_scope(element, scope))
         value = self.data[element.value : element.stop]
         if not value:
             return None
@@ -198,14 +215,26 @@ class Treatment:
             return None
         self._gather(element, scope.charset)
         if not new.strip():
-            kind = scope.types.types.get(tag)
-            action = choose("X/Z/D", kind, iod_known=self.context.types is not None)
-            return self._take(element, action, rule, scope)
+            return self._take(element, self._of_nothing(tag, scope), rule, scope)
         path = scope.path + tag_label(tag)
         self.context.record.cleaned.update((path, kind) for kind in kinds)
         self._note(element, Action.CLEAN, rule, scope)
         self._kept.append(_Kept(scope.path, tag, vr, new, scope.charset))
         return self._encode(element, new, scope)
+
+    def _of_nothing(self, tag: int, scope: _Scope) -> Action:
+        """Return what becomes of a text of which cleaning leaves nothing."""
+        kind = scope.types.types.get(tag)
+        if kind is None and (scope.shaped or table_row(tag) is None):
+            return Action.REPLACE  # its Type is not known, and a dummy is valid for each
+        return choose("X/Z/D", kind, iod_known=self.context.types is not None)
+
+    def _cleaning_scope(self, element: Element, scope: _Scope) -> _Scope:
+        """Return the scope for the items of a sequence in which all text is cleaned."""
+        tag, tree = element.entry.tag, scope.tree
+        if tag in CONTENT_SEQUENCES and tree is None:
+            tree = content_tree(self.context.profile.options, element)
+        return replace(scope, clean=True, shaped=scope.shaped or tag in _SHAPED, tree=tree)
 
     def _text_cleaner(self) -> TextCleaner:
         if self._cleaner is None:
@@ -318,29 +347,37 @@ class Treatment:
         )
         chunks: Chunks = []
         start = element.value
-        changed = False
+        left = False
         for item in items:
             inner.charset = scope.charset
-            inner.public_code = self._is_public_code(item)
+            inner.public_code = is_public_code(self.data, item)
+            inner.value_rule = inner.tree.rule(self.data, item) if inner.tree else None
+            if inner.value_rule is not None and inner.value_rule.code == Action.REMOVE:
+                self._leave_out(element, item, inner.value_rule, scope)
+                chunks.append(self._view[start : item.start])
+                start = item.end
+                continue
+            left = True
             content = self._content(item, inner)
             if content is not None:
-                changed = True
                 chunks.append(self._view[start : item.start])
                 chunks += self._with_length(item.start, item.value, content, element.syntax)
                 start = item.stop
-        if not changed:
+        if not chunks:
             return None
+        if not left:
+            is_type_2 = scope.types.types.get(tag, "").startswith("2")
+            return self._encode(element, b"", scope) if is_type_2 else []
         chunks.append(self._view[start : element.stop])
         new = self._with_length(element.start, element.value, chunks, scope.syntax)
         new.append(self._view[element.stop : element.end])
         return new
 
-    def _is_public_code(self, item: Item) -> bool:
-        return any(
-            element.entry.tag == _SCHEME
-            and self.data[element.value : element.stop].strip() in _PUBLIC_SCHEMES
-            for element in item.elements
-        )
+    def _leave_out(self, sequence: Element, item: Item, rule: Rule, scope: _Scope) -> None:
+        """Take note of a content item that goes, with all that it holds."""
+        for element in item.elements:
+            self._gather(element, scope.charset)
+        self._note(sequence, Action.REMOVE, rule, scope)
 
     def _with_length(self, start: int, value: int, content: Chunks, syntax: Syntax) -> Chunks:
         """Put a header before its changed content; an undefined length stays undefined."""
@@ -368,14 +405,3 @@ class Treatment:
         for kept in self._kept:
             if holds_term(kept.vr, kept.value, kept.charset, terms):
                 raise Quarantine("leak", describe_leak(kept.parent + tag_label(kept.tag)))
-
-
-def describe_leak(path: str) -> str:
-    """Say what to do about an identifier that was found, without saying what it is."""
-    tag = int(path.rpartition("/")[2].replace(",", ""), 16)
-    where = path.replace("/", " > ")
-    return (
-        f"{where} {keyword_of(tag) or format_tag(tag)} holds an identifier of the patient or of a "
-        "person named in the study; correct it at the source, or have the profile remove or empty "
-        "that attribute"
-    )
