@@ -149,7 +149,12 @@ def test_names_from_other_instances_of_the_study_are_cleaned_too() -> None:
         ("PatientName", "is written by the engine"),
         ("StudyDate", "moved by the subject's days"),
         ("InstitutionName", "is removed"),
-        ("RequestedProcedureCodeSequence/CodeMeaning", "is removed with its items"),
+        ("ActualHumanPerformersSequence/CodeMeaning", "is removed with its items"),
+        ("ContentSequence", "each content item treated by its concept name (Table E.3.4-1)"),
+        ("ContentSequence/TextValue", "as Table E.3.4-1 says for the concept name"),
+        ("GraphicAnnotationSequence/TextObjectSequence", "attribute by attribute"),
+        ("EncapsulatedDocument", "holds its study back"),
+        ("EncryptedAttributesSequence", "is removed"),
         ("0008,0070", "stays"),
     ],
 )

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 
-from orthanc_deid.actions import Action, choose
+from orthanc_deid.actions import Action, Rule, choose
 from orthanc_deid.attribute_types import TypeTree, known_sop_classes, types_of_sop_class
+from orthanc_deid.content_items import CONTENT_SEQUENCES, VALUE_ATTRIBUTES
 from orthanc_deid.dictionary import dictionary_vr, keyword_of, nearest_keyword, tag_of
 from orthanc_deid.elements import format_tag
 from orthanc_deid.errors import DeidError
-from orthanc_deid.rules import OWN_ATTRIBUTES, Profile, table_tags
+from orthanc_deid.rules import ENCAPSULATED_DOCUMENT, OWN_ATTRIBUTES, Profile, table_tags
+from orthanc_deid.text import VR_LENGTH
 
 _WHAT = {
     Action.KEEP: "stays, and is searched for identifiers",
@@ -25,6 +27,11 @@ _WHAT = {
     Action.SHIFT: "is checked, and moved by the subject's days if the profile moves dates",
     Action.CLEAN: "is cleaned of what identifies",
     Action.CAP_AGE: "stays, with ages over 89 as 90",
+}
+_DOCUMENTS = {
+    "quarantine": "holds its study back until a person has looked at it",
+    "drop": "is left out with its instance",
+    "pass": "stays as it is, and nothing in it is looked at",
 }
 
 
@@ -89,10 +96,13 @@ def _explain(profile: Profile, types: TypeTree | None, path: list[int]) -> Expla
     *parents, tag = path
     here = types
     names = []
+    around: set[int] = set()  # the sequences around it in which all text is cleaned
     for parent in parents:
         rule = profile.rule(parent, "SQ")
         names.append(f"{format_tag(parent)} {keyword_of(parent)}")
-        if rule is not None and rule.code == "X":
+        if rule is not None and rule.code == Action.CLEAN:
+            around.add(parent)
+        if rule is not None and rule.code in ("X", Action.REMOVE):
             return Explanation(
                 " > ".join(names), "SQ", "", "is removed with its items", rule.source
             )
@@ -102,12 +112,35 @@ def _explain(profile: Profile, types: TypeTree | None, path: list[int]) -> Expla
     kind = here.types.get(tag, "") if here is not None else ""
     if not parents and tag in OWN_ATTRIBUTES:
         return Explanation(names[0], vr, kind, "is written by the engine", "the new identity")
-    rule = profile.rule(tag, vr)
-    if rule is None:
-        what, source = _WHAT[Action.KEEP], "no rule"
-    else:
-        action = choose(rule.code, kind or None, iod_known=types is not None)
-        what, source = _WHAT[action], f"{rule.source}: {rule.code}"
-    if vr == "SQ" and (rule is None or rule.code in ("K", Action.KEEP)):
-        what = "stays, and its items are treated attribute by attribute"
+    told = _in_cleaned(profile, tag, vr, around)
+    what, source = told or _by_rule(profile, tag, vr, kind, iod_known=types is not None)
     return Explanation(" > ".join(names), vr, kind, what, source)
+
+
+def _by_rule(profile: Profile, tag: int, vr: str, kind: str, *, iod_known: bool) -> tuple[str, str]:
+    """Say what the rule for an attribute does to it, and which it is."""
+    if tag == ENCAPSULATED_DOCUMENT and tag not in profile.tag_actions:
+        return _DOCUMENTS[profile.documents], f'documents = "{profile.documents}"'
+    rule = profile.rule(tag, vr) or Rule(Action.KEEP, "")
+    source = f"{rule.source}: {rule.code}" if rule.source else "no rule"
+    if vr == "SQ" and rule.code in ("K", Action.KEEP):
+        return "stays, and its items are treated attribute by attribute", source
+    if vr == "SQ" and rule.code == Action.CLEAN:
+        what = "stays, with the text in its items cleaned"
+        if tag in CONTENT_SEQUENCES:
+            what += ", and each content item treated by its concept name (Table E.3.4-1)"
+        return what, source
+    return _WHAT[choose(rule.code, kind or None, iod_known=iod_known)], source
+
+
+def _in_cleaned(profile: Profile, tag: int, vr: str, around: set[int]) -> tuple[str, str] | None:
+    """Say what the sequences around an attribute do to it, and by which rule, if anything."""
+    if tag in VALUE_ATTRIBUTES and around & CONTENT_SEQUENCES:
+        return (
+            "goes, becomes a dummy, is cleaned or stays as Table E.3.4-1 says for the concept name "
+            "of its item; text of a concept that it does not list is cleaned",
+            "clean_structured_content",
+        )
+    if around and vr in VR_LENGTH and profile.rule(tag, vr) is None:
+        return _WHAT[Action.CLEAN], "inside a sequence that is cleaned"
+    return None
