@@ -110,6 +110,25 @@ def test_a_device_stays_where_the_profile_retains_devices() -> None:
     assert cleaned(device) == []
 
 
+@pytest.mark.parametrize("kind", ["CODE", "DATE", "NUM", "PNAME", "UIDREF", ""])
+@pytest.mark.parametrize("name", [FINDING, DEVICE, ("121032", "DCM", "Subject Sex")])
+def test_text_in_an_item_of_another_value_type_is_cleaned_all_the_same(
+    name: Any, kind: str
+) -> None:
+    odd = item("TEXT", name, "left lung, Vossberg")
+    odd.ValueType = kind
+    every = ("clean_structured_content", "clean_descriptors", "retain_patient_characteristics")
+    found = cleaned(odd, options=every)
+    assert "Vossberg" not in str(found)
+
+
+def test_text_in_another_representation_than_the_standards_does_no_harm() -> None:
+    odd = item("TEXT", FINDING, "")
+    odd.add_new(0x0040A160, "OB", b"left lung ")
+    (found,) = cleaned(odd)
+    assert found[0x0040A160].value == b"left lung "
+
+
 def test_dates_move_like_all_others() -> None:
     start = item("DATETIME", ("113809", "DCM", "Start"), "20240102101112")
     options = ("clean_structured_content", "retain_modified_dates")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from orthanc_deid.actions import Action, Rule, choose
 from orthanc_deid.dictionary import load_table
@@ -46,6 +46,12 @@ _VALUE_TYPES: Final = {
     _NUMERIC_VALUE: "NUM",
 }
 VALUE_ATTRIBUTES: Final = frozenset(_VALUE_TYPES) - {_NUMERIC_VALUE}
+_ATTRIBUTES: Final = {
+    value_type: frozenset(tag for tag in VALUE_ATTRIBUTES if _VALUE_TYPES[tag] == value_type)
+    for value_type in _VALUE_TYPES.values()
+}
+# What the rules of the attributes themselves come to in a sequence whose text is cleaned.
+_AS_EVERYWHERE: Final = frozenset({Action.CLEAN, Action.SHIFT})
 # A name or number is as telling if it is written as another one of these.
 _WRITTEN: Final = frozenset({"TEXT", "PNAME", "UIDREF", "DATE", "TIME", "DATETIME"})
 _DATES: Final = frozenset({"DATE", "TIME", "DATETIME"})
@@ -53,6 +59,18 @@ _SUBJECT_AGE: Final = "DCM 121033"
 _AGES: Final = (_MEASURED_VALUES, 0x004008EA)  # Measurement Units Code Sequence
 _YEARS: Final = {"a": 1.0, "mo": 1 / 12, "wk": 7 / 365.25, "d": 1 / 365.25, "h": 1 / 8766}
 _OLDEST_TOLD: Final = 90
+
+
+class ItemRule(NamedTuple):
+    """The rule for a content item, and the attributes that can hold its value."""
+
+    rule: Rule
+    attributes: frozenset[int]
+
+    @property
+    def removes(self) -> bool:
+        """Whether the whole item goes."""
+        return self.rule.code == Action.REMOVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +86,8 @@ class ContentTree:
     options: frozenset[str]
     by_position: bool
 
-    def rule(self, data: bytes, item: Item) -> Rule | None:
-        """Return the rule for an item's value, None if its attributes have rules of their own.
-
-        A rule to remove is for the whole item.
+    def rule(self, data: bytes, item: Item) -> ItemRule | None:
+        """Return the rule for an item, None if its attributes go by their own.
 
         Args:
             data: the bytes that hold the item.
@@ -79,13 +95,13 @@ class ContentTree:
         """
         concept, value_type = _described(data, item)
         rule = _rule_of(concept, value_type, self.options)
-        if rule is None:
+        if rule is None or rule.code in _AS_EVERYWHERE:
             return None
         if concept == _SUBJECT_AGE and rule.code == Action.KEEP and not _is_told(data, item):
             rule = Rule(Action.REMOVE, rule.source)
         if rule.code == Action.REMOVE and self.by_position:
-            return Rule(Action.EMPTY if value_type == "NUM" else Action.REPLACE, rule.source)
-        return rule
+            rule = Rule(Action.EMPTY if value_type == "NUM" else Action.REPLACE, rule.source)
+        return ItemRule(rule, _ATTRIBUTES.get(value_type, frozenset()))
 
 
 def content_tree(options: frozenset[str], sequence: Element) -> ContentTree:

@@ -11,12 +11,7 @@ from typing import Final
 from orthanc_deid.actions import Action, Rule, choose
 from orthanc_deid.attribute_types import TypeTree
 from orthanc_deid.cleaning import cap_age, clean_value
-from orthanc_deid.content_items import (
-    CONTENT_SEQUENCES,
-    VALUE_ATTRIBUTES,
-    ContentTree,
-    content_tree,
-)
+from orthanc_deid.content_items import CONTENT_SEQUENCES, ContentTree, ItemRule, content_tree
 from orthanc_deid.dates import MalformedDateError, shift_value
 from orthanc_deid.dummies import dummy_code_item, dummy_value
 from orthanc_deid.elements import Element, Item, Syntax, Table, Walker
@@ -80,7 +75,7 @@ class _Scope:
     clean: bool = False  # whether all text is cleaned here
     shaped: bool = False  # whether a text of which nothing is left becomes a dummy
     tree: ContentTree | None = None  # whose content items are here
-    value_rule: Rule | None = None  # for the value of the content item
+    item_rule: ItemRule | None = None  # for the value of the content item
 
 
 @dataclass(slots=True)
@@ -191,8 +186,8 @@ class Treatment:
     def _rule(self, element: Element, scope: _Scope) -> Rule | None:
         """Return the rule for an element where it stands, None for a sequence without one."""
         tag, rule = element.entry.tag, element.entry.rule
-        if scope.value_rule is not None and tag in VALUE_ATTRIBUTES:
-            return scope.value_rule
+        if scope.item_rule is not None and tag in scope.item_rule.attributes:
+            return scope.item_rule.rule
         unruled = rule is LOOK or (scope.shaped and tag == _UNFORMATTED_TEXT)
         if scope.clean and unruled and element.entry.vr in VR_LENGTH:
             return _CLEAN_INSIDE
@@ -351,9 +346,9 @@ class Treatment:
         for item in items:
             inner.charset = scope.charset
             inner.public_code = is_public_code(self.data, item)
-            inner.value_rule = inner.tree.rule(self.data, item) if inner.tree else None
-            if inner.value_rule is not None and inner.value_rule.code == Action.REMOVE:
-                self._leave_out(element, item, inner.value_rule, scope)
+            inner.item_rule = inner.tree.rule(self.data, item) if inner.tree else None
+            if inner.item_rule is not None and inner.item_rule.removes:
+                self._leave_out(element, item, inner.item_rule.rule, scope)
                 chunks.append(self._view[start : item.start])
                 start = item.end
                 continue
