@@ -24,6 +24,17 @@ SHOWN = (
     "StudyDescription", "ReferringPhysicianName", "InstitutionName", "StudyInstanceUID",
     "PatientIdentityRemoved", "DeidentificationMethod",
 )  # fmt: skip
+ADDRESSES = {
+    "orthanc-phi": "PHI, identified studies",
+    "orthanc-anon": "Anon, for researchers",
+    "orthanc-disk": "Disk, writes the tree",
+}
+PEOPLE = {
+    "vera": "look",
+    "rosa": "look, start anonymizations on PHI, download from Anon and Disk",
+    "hana": "the same, upload and download on PHI, look up patients",
+    "adam": "everything",
+}
 SECONDS = 300
 # Addresses and paths must be readable whole, also in a log.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 150)
@@ -189,24 +200,20 @@ def _branch(tree: Tree, folder: Path, most: int = 3) -> None:
 
 
 def show_next_steps(site: Site) -> None:
-    """Print what to open next, and with which account."""
-    table = Table("what", "address", "account", "password in", title="What to open next")
-    for column in table.columns:
+    """Print what to open next, and as whom."""
+    addresses = Table("what", "address", title="What to open next")
+    people = Table("sign on as", "who may", "password in", title="Who you can be")
+    for column in (*addresses.columns, *people.columns):
         column.overflow = "fold"
-    titles = {
-        "phi": "PHI, identified studies",
-        "anon": "Anon, for researchers",
-        "disk": "Disk, writes the tree",
-    }
-    for kind, port in site.http_ports:
-        address = f"https://localhost:{port}/app/explorer.html"
-        table.add_row(
-            titles[kind],
-            address,
-            "administrator",
-            str(site.config_dir / kind / "secrets/administrator"),
-        )
-    console.print(table)
+    for name, title in ADDRESSES.items():
+        addresses.add_row(title, f"https://localhost:{site.front_port}/{name}/")
+    for name, rights in PEOPLE.items():
+        people.add_row(name, rights, str(site.config_dir / "apache/secrets/users" / name))
+    console.print(addresses)
+    console.print(people)
+    console.print(
+        f"The browser does not know the demo's certificate authority, {site.config_dir}/ca/ca.crt."
+    )
     console.print(
         "States of all studies: docker exec orthanc-phi-worker-1 python3 -m orthanc_deid studies"
     )

@@ -29,6 +29,7 @@ class Site:
     config_dir: Path
     tree_dir: Path
     dicom_port: int = 4242
+    front_port: int = 8443
     http_ports: tuple[tuple[str, int], ...] = (("phi", 8042), ("anon", 8043), ("disk", 8044))
 
     def client(self, kind: str) -> httpx.Client:

@@ -63,7 +63,7 @@ Settings = Mapping[str, Any]
 # control characters; leading and trailing spaces do not count, so a title of spaces is none.
 AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}\Z")
 PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
-OWN_VARIABLE = re.compile(r"\b(?:orthanc_(?:site|phi|anon|disk)|container_host)_\w+")
+OWN_VARIABLE = re.compile(r"\b(?:orthanc_(?:site|phi|anon|disk)|apache_proxy|container_host)_\w+")
 
 # What the roles themselves note about a host on the way; not for the inventory, and no mistake.
 NOTED = re.compile(r"orthanc_site_(settings|errors)\Z|container_host_(ready|images|problems)\Z")

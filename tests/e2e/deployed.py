@@ -24,6 +24,7 @@ CONFIG = Path("/etc/orthanc-e2e")
 TREE = Path("/srv/orthanc-e2e/tree")
 PORTS = {"phi": 28042, "anon": 28043, "disk": 28044}
 DICOM_PORT = 24242
+FRONT = 28443
 CONTAINERS = (
     "e2e-phi", "e2e-phi-db", "e2e-phi-worker-1", "e2e-phi-worker-2",
     "e2e-anon", "e2e-anon-db", "e2e-disk", "e2e-disk-db",

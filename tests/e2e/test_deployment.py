@@ -18,7 +18,9 @@ from deployed import CONFIG, CONTAINERS, Runs
 def secrets() -> list[str]:
     """Every secret of the site."""
     found = [
-        file.read_text().strip() for file in CONFIG.glob("*/secrets/*") if file.suffix != ".json"
+        file.read_text().strip()
+        for file in CONFIG.glob("*/secrets/**/*")
+        if file.is_file() and file.suffix != ".json"
     ]
     assert len(found) >= 9
     return found

@@ -17,7 +17,8 @@ ROLES = Path(__file__).parents[3] / "roles"
 SECRET = re.compile(
     r"__orthanc_instance_secret\b|__orthanc_instance_json\b|__orthanc_instance_common_settings\b"
     r"|__orthanc_phi_deid_(?:config|settings)\b|__orthanc_phi_(?:database|siblings|destinations)\b"
-    r"|orthanc_\w+_passwords\b|accounts\.sql\.j2|sibling\.json|front\.json"
+    r"|(?:orthanc|apache)_\w+_passwords\b|accounts\.sql\.j2|sibling\.json|front\.json"
+    r"|__apache_proxy_(?:secret|user_secret|found|fronts|users_read|settings)\b|secrets\.inc\.j2"
 )
 # A digest tells nothing, nor which destination an answer was for.
 HARMLESS = re.compile(r"hash\('sha256'\)|map\(attribute='item'\)")
@@ -69,7 +70,7 @@ def shows_secret(task: dict[str, Any]) -> bool:
 def all_tasks() -> list[Any]:
     return [
         pytest.param(task, id=f"{path.relative_to(ROLES)}: {task.get('name')}")
-        for path in sorted(ROLES.glob("orthanc_*/tasks/**/*.yml"))
+        for path in sorted(ROLES.glob("*/tasks/**/*.yml"))
         for task in tasks(yaml.safe_load(path.read_text()) or [])
         if shows_secret(task)
     ]
@@ -84,6 +85,10 @@ def test_the_tasks_with_secrets_are_found() -> None:
     found = {parameter.id for parameter in all_tasks()}
 
     assert {
+        "apache_proxy/tasks/accounts.yml: Read address and accounts of each Orthanc",
+        "apache_proxy/tasks/accounts.yml: Note address and accounts of each Orthanc",
+        "apache_proxy/tasks/stage.yml: Place the accounts in {{ __apache_proxy_stage_dir }}",
+        "apache_proxy/tasks/users.yml: Give the others theirs",
         "orthanc_instance/tasks/prepare.yml: Make the secrets",
         "orthanc_instance/tasks/prepare.yml: Leave address and accounts for Apache",
         "orthanc_instance/tasks/server.yml: Place orthanc.json",
@@ -99,7 +104,7 @@ def test_the_tasks_with_secrets_are_found() -> None:
 def test_the_difference_of_a_key_is_not_shown(template: str) -> None:
     found = [
         task
-        for path in ROLES.glob("orthanc_*/tasks/**/*.yml")
+        for path in ROLES.glob("*/tasks/**/*.yml")
         for task in tasks(yaml.safe_load(path.read_text()) or [])
         if any(key.endswith(f".{template}") for key in task)
     ]
