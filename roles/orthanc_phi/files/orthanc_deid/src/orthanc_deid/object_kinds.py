@@ -8,7 +8,7 @@ it waits for a person, is left out, or passes as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
@@ -73,7 +73,7 @@ def _standard_classes() -> frozenset[str]:
     return frozenset(named | set(known_sop_classes()))
 
 
-def admit(profile: Profile, data: bytes, elements: Iterable[Element]) -> Counter[str]:
+def admit(profile: Profile, data: bytes, elements: Collection[Element]) -> Counter[str]:
     """Let an instance through whose kind the profile wants de-identified.
 
     Args:
@@ -95,7 +95,7 @@ def admit(profile: Profile, data: bytes, elements: Iterable[Element]) -> Counter
     _refuse_labels(seen)
     if "clean_recognizable_visual_features" in profile.options:
         descriptions = " ".join(map(seen.text, _DESCRIPTIONS))
-        refuse_faces(seen.text(_MODALITY), seen.text(_BODY_PART), seen.regions, descriptions)
+        refuse_faces(seen.text(_MODALITY), seen.text(_BODY_PART), seen.regions(), descriptions)
     return Counter() if kind is None else Counter({kind.code: 1})
 
 
@@ -151,19 +151,20 @@ class _Seen:
     """What an instance says of itself."""
 
     data: bytes
-    elements: Iterable[Element]
-    regions: set[str] = field(init=False, default_factory=set)
+    elements: Collection[Element]
     _values: dict[int, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for element in self.elements:
             if element.entry.tag in _WANTED:
                 self._values[element.entry.tag] = self._read(element)
-            elif element.items is not None:
-                self.regions.update(self._regions(element))
 
     def text(self, tag: int) -> str:
         return self._values.get(tag, "")
+
+    def regions(self) -> set[str]:
+        """Return the codes of the anatomic regions at every depth."""
+        return {code for element in self.elements for code in self._regions(element)}
 
     def _read(self, element: Element) -> str:
         return self.data[element.value : element.stop].decode("latin-1").strip(" \0")
