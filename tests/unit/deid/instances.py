@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
@@ -13,7 +12,7 @@ from typing import Any
 import pydicom
 from pydicom.data import get_testdata_files
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from orthanc_deid.engine import Engine, Output
 from orthanc_deid.identity import read_identity
@@ -22,17 +21,10 @@ from orthanc_deid.pixel_rules import PixelRule, PixelRules
 from orthanc_deid.pixel_signatures import All
 from orthanc_deid.profile import load_profile
 from orthanc_deid.subject import Subject
+from quality.corpus import IDENTITY, with_identity
 
 SUBJECT = Subject(7, "DEMO_ID000007", "DEMO^ID000007^^^", -100)
 KEYS = Keys.derive(b"a secret of the tests, 32 bytes.")
-
-IDENTITY = {
-    "SOPClassUID": CTImageStorage,
-    "SOPInstanceUID": "1.2.826.0.1.3",
-    "StudyInstanceUID": "1.2.826.0.1.1",
-    "SeriesInstanceUID": "1.2.826.0.1.2",
-    "PatientID": "PID-84213",
-}
 
 
 # For tests of attributes: otherwise most of pydicom's own files would wait for a person's eyes.
@@ -84,29 +76,7 @@ def real_instances() -> dict[str, bytes]:
     """All instances that come with pydicom, each given the identity that it lacks."""
     found = {}
     for path in sorted({Path(name) for name in get_testdata_files()}):
-        data = _with_identity(path) if path.is_file() and "DICOMDIR" not in path.name else None
+        data = with_identity(path) if path.is_file() and "DICOMDIR" not in path.name else None
         if data is not None:
             found[str(path)] = data
     return found
-
-
-def _with_identity(path: Path) -> bytes | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = pydicom.dcmread(path, force=True)
-        except Exception:  # pydicom raises what it likes on files that are made to break it
-            return None
-        if "PatientName" not in dataset and "SOPClassUID" not in dataset:
-            return None
-        missing = {word: value for word, value in IDENTITY.items() if not dataset.get(word)}
-        if not missing:
-            return path.read_bytes()
-        for keyword, value in missing.items():
-            dataset.add_new(keyword, pydicom.datadict.dictionary_VR(keyword), value)
-        buffer = BytesIO()
-        try:
-            dataset.save_as(buffer)
-        except Exception:
-            return None
-    return buffer.getvalue()

@@ -58,6 +58,10 @@ SECOND_LOOK: Final = frozenset({"blanked"})
 # Whose items are codes and nothing else, so that a dummy of them is a code.
 CODE_SEQUENCES: Final = frozenset({0x00080082, 0x00401101, 0x0040A168})
 
+# Attributes that the IODs allow only beside another one, and that go where that one goes: the name
+# of an ethics committee with the number of its approval.
+_ONLY_BESIDE: Final = {0x00120081: 0x00120082}
+
 # What the engine itself writes at the top level, from the subject and the profile.
 OWN_ATTRIBUTES: Final = frozenset(
     {
@@ -83,6 +87,7 @@ _GROUP_LENGTH: Final = Rule("X", "group length")
 _NOT_A_DATASET: Final = Rule("X", "attribute of another kind of data set")
 _UNKNOWN: Final = Rule("X", "unknown attribute")
 _OTHER_VR: Final = Rule("X", "sequence that is not encoded as one")
+_BESIDE: Final = Rule("X", "PS3.3: not without an attribute that goes")
 _OVERLAY_FRAME: Final = Rule("X", "overlay plane whose data go")
 _DOCUMENT: Final = Rule(Action.KEEP, 'the profile\'s documents = "pass"')
 _NOTED: Final = Rule(Action.KEEP, "place of another content item")
@@ -216,6 +221,8 @@ class Profile:
             return BY_CREATOR
         if structural is not None:
             return structural
+        if tag in _ONLY_BESIDE and self._goes(_ONLY_BESIDE[tag]):
+            return _BESIDE
         row = table_row(tag)
         if row is None and tag >> 24 == 0x60 and self.rule(tag & ~0xFFFF | 0x3000, "OW"):
             return _OVERLAY_FRAME
@@ -237,16 +244,17 @@ class Profile:
         """Return the rule inside a sequence that Table E.1-1 wants replaced by a dummy.
 
         Such a sequence keeps its shape, so that it stays valid, and loses everything that was
-        written by people: text, names, dates and local codes.
+        written by people: text, names, dates and local codes. What the table lists goes by its row.
         """
         structural = _structural_rule(tag, vr)
         if structural is not None:
             return structural
         row = table_row(tag)
-        if row is not None and (row[3] == "X" or tag in CODE_SEQUENCES):
-            return self._row_rule(row, vr, row[4])
-        if vr in _WRITTEN_VRS:
+        listed = row is not None and (row[3] == "X" or tag in CODE_SEQUENCES)
+        if vr in _WRITTEN_VRS and not listed:
             return _SCRUBBED
+        if row is not None:
+            return self._row_rule(row, vr, row[4])
         return self._rule_by_vr(tag, vr)
 
     def _row_rule(self, row: list[Any], vr: str, columns: Mapping[str, str]) -> Rule:
@@ -262,6 +270,10 @@ class Profile:
                 if action is not None:
                     return Rule(action, f"PS3.15 Table E.1-1, {option}")
         return Rule(row[3], "PS3.15 Table E.1-1, Basic Profile")
+
+    def _goes(self, tag: int) -> bool:
+        rule = self.rule(tag, dictionary_vr(tag) or "UN")
+        return rule is not None and rule.code in ("X", Action.REMOVE)
 
     def _rule_by_vr(self, tag: int, vr: str) -> Rule | None:
         if vr == "UI":
