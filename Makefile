@@ -7,7 +7,7 @@ PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
 export ANSIBLE_FORCE_COLOR ?= 0
 
-.PHONY: help setup demo demo-clean test lint unit e2e soak molecule lock
+.PHONY: help setup demo demo-clean bench test lint unit e2e soak molecule lock
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,15 @@ soak: setup ## break every part of a site again and again while instances flow (
 
 molecule: setup ## the roles of the kinds on systemd hosts with their own engine
 	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
+
+bench: .cache/bench/ready ## how well identifiers are taken out, beside the peers: a short form
+	.cache/bench/bin/python bench/deid_quality.py --short
+
+.cache/bench/ready: bench/requirements.txt roles/orthanc_phi/files/orthanc_deid/requirements.txt
+	$(PYTHON) -m venv .cache/bench
+	.cache/bench/bin/pip install --quiet --disable-pip-version-check -r roles/orthanc_phi/files/orthanc_deid/requirements.txt -r bench/requirements.txt
+	.cache/bench/bin/pip install --quiet --disable-pip-version-check --no-deps --editable roles/orthanc_phi/files/orthanc_deid
+	touch $@
 
 lock: ## pin everything that requirements.in needs
 	$(PYTHON) -m venv .cache/lock

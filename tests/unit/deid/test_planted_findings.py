@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import ComprehensiveSRStorage
 
 from orthanc_deid.engine import Engine
 from orthanc_deid.profile import load_profile
@@ -26,7 +27,8 @@ def test_what_the_table_lists_goes_from_a_replaced_sequence_too(
     observer = Dataset()
     observer.VerifyingObserverName = "Quillfeather^Ottoline"
     setattr(observer, keyword, value)
-    kept = output_of(VerifyingObserverSequence=[observer]).VerifyingObserverSequence[0]
+    report = output_of(SOPClassUID=ComprehensiveSRStorage, VerifyingObserverSequence=[observer])
+    kept = report.VerifyingObserverSequence[0]
     assert kept.get(keyword) != value
 
 

@@ -221,15 +221,15 @@ class Profile:
             return BY_CREATOR
         if structural is not None:
             return structural
-        if tag in _ONLY_BESIDE and self._goes(_ONLY_BESIDE[tag]):
-            return _BESIDE
         row = table_row(tag)
         if row is None and tag >> 24 == 0x60 and self.rule(tag & ~0xFFFF | 0x3000, "OW"):
             return _OVERLAY_FRAME
         if row is not None:
             # Marks on the image cannot be told from burned-in text, so that overlays and curves
             # go whole, and no option cleans what comes with them.
-            return self._row_rule(row, vr, {} if tag >> 24 in _DRAWN else row[4])
+            rule = self._row_rule(row, vr, {} if tag >> 24 in _DRAWN else row[4])
+            alone = rule.code == "D" and self._goes(_ONLY_BESIDE.get(tag))
+            return _BESIDE if alone else rule
         return self._unlisted_rule(tag, vr) or self._rule_by_vr(tag, vr)
 
     def _unlisted_rule(self, tag: int, vr: str) -> Rule | None:
@@ -271,7 +271,9 @@ class Profile:
                     return Rule(action, f"PS3.15 Table E.1-1, {option}")
         return Rule(row[3], "PS3.15 Table E.1-1, Basic Profile")
 
-    def _goes(self, tag: int) -> bool:
+    def _goes(self, tag: int | None) -> bool:
+        if tag is None:
+            return False
         rule = self.rule(tag, dictionary_vr(tag) or "UN")
         return rule is not None and rule.code in ("X", Action.REMOVE)
 
