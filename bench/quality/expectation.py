@@ -19,7 +19,16 @@ Path = tuple[int, ...]  # the tags from the top level down to an attribute
 
 BASIC: Final[frozenset[str]] = frozenset()
 MODIFIED_DATES: Final = frozenset({"rtnLongModifDates"})
-RESEARCH: Final = frozenset({"rtnLongModifDates", "rtnPatChars", "rtnSafePriv", "cleanDesc"})
+RESEARCH: Final = frozenset(
+    {
+        "rtnLongModifDates",
+        "rtnPatChars",
+        "rtnSafePriv",
+        "cleanDesc",
+        "cleanStructCont",
+        "cleanGraph",
+    }
+)
 FULL_DATES: Final = RESEARCH - MODIFIED_DATES | {"rtnLongFullDates"}
 
 DATE_VRS: Final = frozenset({"DA", "DT", "TM"})
@@ -133,7 +142,8 @@ def expected(
         iod_known: whether the Types of the instance are known at all.
     """
     found = row(tag)
-    by_option = _by_option(found[4] if found else {}, vr, options)
+    drawn = tag >> 24 in (0x50, 0x60)  # curves and overlays are pixels: no option cleans them
+    by_option = _by_option(found[4] if found and not drawn else {}, vr, options)
     if by_option is not None:
         return by_option
     if found is None:

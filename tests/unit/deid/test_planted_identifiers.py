@@ -23,7 +23,7 @@ REAL = (
     "examples_overlay.dcm", "image_dfl.dcm", "test-SR.dcm",
 )  # fmt: skip
 MADE = (
-    "12-lead-ecg", "comprehensive-sr", "enhanced-mr-image", "encapsulated-pdf",
+    "12-lead-ecg", "comprehensive-sr", "enhanced-mr-image", "rt-plan",
     "grayscale-softcopy-presentation-state", "rt-structure-set", "segmentation",
 )  # fmt: skip
 PROFILES = {
