@@ -1,73 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real PostgreSQL for the tests of the service, started once and thrown away."""
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from postgres_server import running_postgres
 
 from orthanc_deid import migrate
 from orthanc_deid.crosswalk import Crosswalk
 
 
-def _binaries() -> Path:
-    """Where initdb is; Debian's package is installed if it is nowhere."""
-
-    def found() -> list[Path]:
-        return sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-
-    on_path = shutil.which("initdb")
-    if on_path:
-        return Path(on_path).parent
-    if not found():
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-q"], check=True, env=environment)
-        subprocess.run(
-            ["apt-get", "install", "-qy", "--no-install-recommends", "postgresql"],
-            check=True,
-            env=environment,
-        )
-    return found()[-1].parent
-
-
-def _server_user() -> pwd.struct_passwd:
-    """PostgreSQL refuses root; then the account of its package runs it."""
-    return pwd.getpwuid(os.geteuid()) if os.geteuid() else pwd.getpwnam("postgres")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[sa.URL]:
     """The address of a running server, as its superuser."""
-    binaries, user, port = _binaries(), _server_user(), _free_port()
-    home = Path(tempfile.mkdtemp(prefix="orthanc-deid-pg-"))
-    os.chown(home, user.pw_uid, user.pw_gid)
-    account = user.pw_uid if os.geteuid() == 0 else None
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, cwd=home, stdout=subprocess.DEVNULL, user=account)
-
-    try:
-        run(f"{binaries}/initdb", "-D", "data", "-U", "owner", "-A", "trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {home} -c fsync=off"
-        run(f"{binaries}/pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
-        yield sa.make_url(f"postgresql+psycopg2://owner@127.0.0.1:{port}/postgres")
-        run(f"{binaries}/pg_ctl", "-D", "data", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(home)
+    with running_postgres(fsync=False) as url:
+        yield url
 
 
 @pytest.fixture
