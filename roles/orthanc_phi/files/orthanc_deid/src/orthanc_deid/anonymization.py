@@ -6,20 +6,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from orthanc_deid.conditions import REMOTE_AET, Sample, read_sample
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import Destination
-from orthanc_deid.errors import DeidError, Dropped, Quarantine
+from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.logs import describe
-from orthanc_deid.modifiers import NumberModifier, keywords_of, modifier_of
-from orthanc_deid.object_kinds import demand_some_left
 from orthanc_deid.orthanc_client import (
     GoneError,
     OrthancClient,
@@ -31,12 +26,10 @@ from orthanc_deid.patient import NotListed, Patient
 from orthanc_deid.spool import Spool
 from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State
 from orthanc_deid.studies import Study
-from orthanc_deid.subject import Subject
+from orthanc_deid.study_deidentification import Deidentification, StudyDeidentifier
 
 if TYPE_CHECKING:
-    from orthanc_deid.engine import Engine
-    from orthanc_deid.identity import Identity
-    from orthanc_deid.report import Record
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +44,6 @@ class StoppedError(DeidError):
 
 class ChangedError(DeidError):
     """The study is still being received, or changed while it was processed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deidentification:
-    """The parts of the engine that a study passes through."""
-
-    engine: Engine
-    read_identity: Callable[[bytes], Identity]
-    find_leaks: Callable[[bytes, frozenset[Any]], list[Any]]
-    number_modifiers: tuple[NumberModifier, ...] = ()
 
 
 class StudyRunner:
@@ -79,7 +62,7 @@ class StudyRunner:
         self._crosswalk = crosswalk
         self._studies = crosswalk.studies
         self._source = source
-        self._deid = deidentification
+        self._deidentifier = StudyDeidentifier(crosswalk, source, deidentification, self._go_on)
         self._destinations = list(destinations)
         self._spool_dir = spool_dir
         self._stopping = stopping
@@ -176,19 +159,19 @@ class StudyRunner:
             self._await_any(pending, study)
         seen, instance_ids = self._look(study)
         with Spool(self._spool_dir, study.id) as spool:
-            subject, anonymous_uid, record = self._deidentify(study, instance_ids, spool)
+            done = self._deidentifier.run(study, instance_ids, spool)
             if self._look(study) != (seen, instance_ids):
                 raise ChangedError("it changed while it was processed")
-            if not self._studies.begin_delivery(study.id, subject):
+            if not self._studies.begin_delivery(study.id, done.subject):
                 raise ChangedError("its subject was merged with another one")
-            self._deliver(study, anonymous_uid, pending, spool.files)
+            self._deliver(study, done.study_instance_uid, pending, spool.files)
         self._studies.finish(
             study.id,
             source_instances=len(instance_ids),
             source_last_update=seen.last_update,
-            record=record.to_dict(),
+            record=done.record.to_dict(),
         )
-        return record.instances
+        return done.record.instances
 
     def _pending(self, study: Study) -> list[Destination]:
         done = {
@@ -218,101 +201,6 @@ class StudyRunner:
         if not seen.stable:
             raise ChangedError("it is still being received")
         return seen, sorted(self._source.instance_ids(seen.orthanc_id))
-
-    def _deidentify(
-        self, study: Study, instance_ids: list[str], spool: Spool
-    ) -> tuple[Subject, str, Record]:
-        """Fill the spool; returns the subject, the new StudyInstanceUID and what was done."""
-        if not instance_ids:
-            raise GoneError("the study has no instances")
-        first = self._deid.read_identity(self._source.download(instance_ids[0]))
-        _refuse_deidentified(first)
-        subject = self._subject(study, Patient.of(first))
-        anonymous_uid = self._deid.engine.map_uid(first.study_instance_uid)
-        self._studies.identify(
-            study.id,
-            study_instance_uid=first.study_instance_uid,
-            anonymous_study_uid=anonymous_uid,
-            subject=subject,
-        )
-        with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as threads:
-            futures = [
-                threads.submit(self._deidentify_instance, instance_id, subject, spool)
-                for instance_id in instance_ids
-            ]
-            try:
-                done = [future.result() for future in futures]
-            finally:
-                threads.shutdown(cancel_futures=True)
-        identities = [identity for identity, _ in done]
-        _demand_one_study(identities)
-        self._crosswalk.demand_same({Patient.of(identity) for identity in identities})
-        records = [made for _, made in done if not isinstance(made, Dropped)]
-        demand_some_left(len(records))
-        if len(spool.files) != len(records):
-            raise Quarantine(
-                "sop-uid-reused",
-                "several of its instances have the same SOP Instance UID (0008,0018); "
-                "correct them at the source",
-            )
-        self._check_leaks(identities, spool)
-        record = _merge(records)
-        record.dropped.update(made.code for _, made in done if isinstance(made, Dropped))
-        return subject, anonymous_uid, record
-
-    def _subject(self, study: Study, patient: Patient) -> Subject:
-        modifiers = self._deid.number_modifiers
-        samples = self._samples(study, self._crosswalk.numbering.keywords | keywords_of(modifiers))
-        # What has gone out in part keeps its pseudonym, whatever has come since.
-        modifier = study.number_modifier
-        return self._crosswalk.subject(
-            patient.patient_id,
-            patient.issuer,
-            patient.accession,
-            samples=samples,
-            modifier=modifier_of(modifiers, samples) if modifier is None else modifier,
-        )
-
-    def _samples(self, study: Study, keywords: frozenset[str]) -> list[Sample]:
-        """Read what one instance of each series says in these attributes."""
-        if not keywords:
-            return []
-        samples: list[Sample] = []
-        for instance_id in self._source.first_instances(study.orthanc_id or ""):
-            sample = dict(read_sample(self._source.download(instance_id), keywords))
-            if REMOTE_AET in keywords:
-                sample[REMOTE_AET] = self._source.remote_aet(instance_id)
-            samples.append(sample)
-        return samples
-
-    def _deidentify_instance(
-        self, instance_id: str, subject: Subject, spool: Spool
-    ) -> tuple[Identity, Record | Dropped]:
-        self._go_on()
-        data = self._source.download(instance_id)
-        identity = self._deid.read_identity(data)
-        _refuse_deidentified(identity)
-        try:
-            output = self._deid.engine.deidentify(data, subject, identity.identifiers)
-        except Dropped as reason:
-            return identity, reason
-        spool.add(output.sop_instance_uid, output.data)
-        return identity, output.record
-
-    def _check_leaks(self, identities: list[Identity], spool: Spool) -> None:
-        """Look in every output for what any instance of the study says of the patient."""
-        sets = {frozenset(identity.identifiers) for identity in identities}
-        if len(sets) == 1:
-            return  # the engine has looked for just these in each
-        everything = frozenset().union(*sets)
-        for path in spool.files.values():
-            self._go_on()
-            if self._deid.find_leaks(path.read_bytes(), everything):
-                raise Quarantine(
-                    "leak",
-                    "an identifier of the patient that one instance names was found in another "
-                    "one after de-identification; look where it stands and extend the profile",
-                )
 
     def _deliver(
         self,
@@ -349,28 +237,3 @@ class StudyRunner:
         anonymous_uid = now.anonymous_study_uid if now else None
         extra = {"study": study.id, "job": job, "anonymous_study_uid": anonymous_uid, **values}
         log.info(event, extra=extra)
-
-
-def _refuse_deidentified(identity: Identity) -> None:
-    if identity.deidentified:
-        raise Quarantine(
-            "already-deidentified",
-            "Patient Identity Removed (0012,0062) is YES: it is not anonymized again; "
-            "if that is wrong, correct it at the source and send again",
-        )
-
-
-def _merge(records: list[Record]) -> Record:
-    first, *others = records
-    for record in others:
-        first.merge(record)
-    return first
-
-
-def _demand_one_study(identities: list[Identity]) -> None:
-    if len({(one.patient_id.strip(), one.study_instance_uid) for one in identities}) > 1:
-        raise Quarantine(
-            "mixed-identity",
-            "its instances do not agree on Patient ID (0010,0020) or Study Instance UID "
-            "(0020,000D); correct them at the source",
-        )

@@ -118,6 +118,18 @@ class Crosswalk:
         with self.engine.connect() as connection:
             return self._find(connection, patient.of_site(self.numbering.issuer)) is not None
 
+    def identifiers(self, subject: Subject) -> frozenset[str]:
+        """Return every Patient ID and Accession Number that leads to the subject."""
+        columns = patient_identifiers.c
+        query = (
+            sa.select(columns.patient_id, columns.accession)
+            .join(subjects, columns.subject_id == subjects.c.id)
+            .where(subjects.c.project == self.project, subjects.c.number == subject.number)
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return frozenset(value for row in rows for value in row if value)
+
     def demand_same(self, patients: Iterable[Patient]) -> None:
         """Refuse a study whose instances lead to different subjects.
 

@@ -20,17 +20,14 @@ pixel data for the same reason.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final
 
 from orthanc_deid import text_encoding
 from orthanc_deid.dictionary import keyword_of
-from orthanc_deid.elements import BINARY_VRS, Element, Syntax, Walker, format_tag
-from orthanc_deid.part10 import open_instance
-from orthanc_deid.plan import CHARSET, EntryTable, make_tables
-from orthanc_deid.rules import OWN_ATTRIBUTES
+from orthanc_deid.elements import BINARY_VRS, format_tag
 from orthanc_deid.text_tokens import is_unspaced, tokens_of
 
 MIN_NAME: Final = 3
@@ -93,8 +90,12 @@ def terms_of(tag: int, vr: str, value: bytes, charset: bytes) -> frozenset[str]:
     text = text_encoding.decode(value, charset).strip(" \0")
     if vr == "DA":
         return frozenset(_terms_of_date(text))
-    terms = {normal_form(part) for part in text.split("\\")}
-    return frozenset(term for term in terms if _tells(term))
+    return terms_of_numbers(text.split("\\"))
+
+
+def terms_of_numbers(values: Iterable[str]) -> frozenset[str]:
+    """Return the terms of record numbers that stand in no attribute, such as former Patient IDs."""
+    return frozenset(filter(_tells, map(normal_form, values)))
 
 
 def _tells(term: str) -> bool:
@@ -168,51 +169,6 @@ def _text_holds(normal: str, terms: frozenset[str]) -> bool:
         return True
     squeezed = "".join(words)
     return any(term in squeezed for term in _squeezed(terms))
-
-
-def find_leaks(data: bytes, identifiers: frozenset[str]) -> list[str]:
-    """Look for identifiers in a de-identified instance.
-
-    What the engine wrote itself at the top level, such as the new Patient ID, is not searched.
-
-    Args:
-        data: a DICOM file.
-        identifiers: terms, as `Identity.identifiers` holds them.
-
-    Returns:
-        The path (`0040,0275/0040,0007`) of each attribute that holds one.
-
-    Raises:
-        Quarantine: (code `unreadable`) the file cannot be read.
-    """
-    instance = open_instance(data)
-    elements = Walker(instance.data, _tables()).walk(
-        instance.start, len(instance.data), instance.syntax
-    )
-    searched = [element for element in elements if element.entry.tag not in OWN_ATTRIBUTES]
-    return list(_leaks(instance.data, searched, identifiers, text_encoding.DEFAULT, ""))
-
-
-@cache
-def _tables() -> dict[Syntax, EntryTable]:
-    return make_tables(lambda _tag, _vr: None, look=True)
-
-
-def _leaks(
-    data: bytes, elements: Iterable[Element], terms: frozenset[str], charset: bytes, path: str
-) -> Iterator[str]:
-    for element in elements:
-        tag, vr = element.entry.tag, element.entry.vr
-        here = path + tag_label(tag)
-        if element.items is not None:
-            for item in element.items:
-                yield from _leaks(data, item.elements, terms, charset, f"{here}/")
-        elif tag == CHARSET:
-            charset = data[element.value : element.stop]
-        else:
-            value = data[element.value : element.stop]
-            if is_searched(tag, vr, len(value)) and holds_term(vr, value, charset, terms):
-                yield here
 
 
 def is_searched(tag: int, vr: str, size: int) -> bool:

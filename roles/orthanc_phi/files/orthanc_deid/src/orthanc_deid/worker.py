@@ -15,7 +15,7 @@ from pathlib import Path
 import procrastinate
 from sqlalchemy.exc import SQLAlchemyError
 
-from orthanc_deid.anonymization import Deidentification, StudyRunner
+from orthanc_deid.anonymization import StudyRunner
 from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import open_destinations
@@ -24,9 +24,9 @@ from orthanc_deid.identity import read_identity
 from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
 from orthanc_deid.jobs import Service, register_tasks
 from orthanc_deid.keys import Keys
-from orthanc_deid.leaks import find_leaks
 from orthanc_deid.orthanc_client import OrthancClient
 from orthanc_deid.profile import load_profile
+from orthanc_deid.study_deidentification import Deidentification
 
 log = logging.getLogger(__name__)
 
@@ -119,9 +119,7 @@ def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
     runner = StudyRunner(
         crosswalk=crosswalk,
         source=source,
-        deidentification=Deidentification(
-            engine, read_identity, find_leaks, profile.number_modifiers
-        ),
+        deidentification=Deidentification(engine, read_identity, profile.number_modifiers),
         destinations=open_destinations(config),
         spool_dir=config.spool_dir,
         stopping=stopping,
