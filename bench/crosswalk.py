@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
-from postgres_server import running_postgres
 from rich.console import Console
 from rich.table import Table
 
 from orthanc_deid import migrate
 from orthanc_deid.crosswalk import Crosswalk
+from postgres_server import running_postgres
 
 SIZES = ((1_000, 5_000), (1_000_000, 5_000_000))
 SHORT_SIZES = ((1_000, 5_000), (50_000, 250_000))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from postgres_server import running_postgres
 
 from orthanc_deid import migrate
 from orthanc_deid.crosswalk import Crosswalk
+from postgres_server import running_postgres
 
 
 @pytest.fixture(scope="session")
