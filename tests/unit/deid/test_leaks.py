@@ -6,11 +6,13 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
+from orthanc_deid.engine import Engine
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.identity import read_identity
 from orthanc_deid.leaks import terms_of_numbers
+from orthanc_deid.profile import load_profile
 
-from .instances import SUBJECT, basic_engine, deidentify, instance
+from .instances import KEYS, SUBJECT, basic_engine, deidentify, instance, read
 
 NAME = "Quillfeather^Ottoline^Maud^Dr"
 
@@ -101,3 +103,10 @@ def test_former_numbers_of_the_patient_count() -> None:
 def test_what_the_engine_wrote_itself_is_no_leak() -> None:
     terms = frozenset({"demo", "demo id 000007"})
     basic_engine().deidentify(instance(PatientName="Demo^X", PatientID="A"), SUBJECT, terms)
+
+
+def test_a_text_in_which_cleaning_leaves_an_identifier_goes_as_a_whole() -> None:
+    data = instance(StudyDescription="CT of somebody in 77 123", PatientID="X-1")
+    output = Engine(load_profile("research"), KEYS).deidentify(data, SUBJECT, frozenset({"77 123"}))
+    assert not read(output.data).get("StudyDescription")
+    assert output.record.cleaned["0008,1030", "identifier"] == 1

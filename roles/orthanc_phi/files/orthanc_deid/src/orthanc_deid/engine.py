@@ -22,6 +22,7 @@ from orthanc_deid.identity import (
     top_values,
 )
 from orthanc_deid.keys import Keys
+from orthanc_deid.leak_watch import LeakWatch
 from orthanc_deid.object_kinds import admit
 from orthanc_deid.part10 import close_dataset, file_head, open_instance
 from orthanc_deid.pixel_cleaning import PixelCleaner
@@ -144,9 +145,10 @@ class Engine:
             cleaner=lambda: self._cleaner(instance.data, elements, known, subject),
             own=self._own_elements(instance.syntax, subject, study, codes, blanked=blanks),
         )
-        treatment = Treatment(context, instance.data, walker)
+        leaks = LeakWatch(instance.data, identifiers)
+        treatment = Treatment(context, instance.data, walker, leaks)
         dataset = treatment.data_set(elements, instance.start, end, instance.syntax)
-        treatment.check_leaks(identifiers)
+        leaks.check()
         sop_instance = self._map_uid(old[SOP_INSTANCE])
         head = file_head(old[SOP_CLASS], sop_instance, instance.transfer_syntax)
         output = b"".join([head, *close_dataset(instance.transfer_syntax, dataset)])

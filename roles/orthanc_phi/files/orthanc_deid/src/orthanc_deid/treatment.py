@@ -15,8 +15,8 @@ from orthanc_deid.content_items import CONTENT_SEQUENCES, ContentTree, ItemRule,
 from orthanc_deid.dates import MalformedDateError, shift_value
 from orthanc_deid.dummies import dummy_code_item, dummy_value
 from orthanc_deid.elements import Element, Item, Syntax, Table, Walker
-from orthanc_deid.errors import Quarantine
-from orthanc_deid.leaks import describe_leak, holds_term, is_searched, tag_label, terms_of
+from orthanc_deid.leak_watch import LeakWatch
+from orthanc_deid.leaks import is_searched, tag_label
 from orthanc_deid.plan import CHARSET, LOOK
 from orthanc_deid.private import BY_CREATOR, with_rules
 from orthanc_deid.public_codes import CODE_ATTRIBUTES, is_public_code
@@ -78,23 +78,9 @@ class _Scope:
     item_rule: ItemRule | None = None  # for the value of the content item
 
 
-@dataclass(slots=True)
-class _Kept:
-    parent: str
-    tag: int
-    vr: str
-    value: bytes
-    charset: bytes
-
-
 @lru_cache(maxsize=65536)
 def _change(parent: str, tag: int, action: Action, source: str) -> Change:
     return Change(parent + tag_label(tag), str(action), source)
-
-
-@lru_cache(maxsize=1024)
-def _union(sets: frozenset[frozenset[str]]) -> frozenset[str]:
-    return frozenset().union(*sets)
 
 
 @dataclass(slots=True)
@@ -105,14 +91,14 @@ class Treatment:
         context: what is the same for all of them.
         data: the bytes that hold the data set.
         walker: what found the elements.
+        leaks: learns which values go and which stay.
     """
 
     context: Context
     data: bytes
     walker: Walker
+    leaks: LeakWatch
     _view: memoryview = field(init=False)
-    _terms: set[frozenset[str]] = field(init=False, default_factory=set)
-    _kept: list[_Kept] = field(init=False, default_factory=list)
     _cleaner: TextCleaner | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -131,7 +117,7 @@ class Treatment:
                 start = place
                 pending = next(own, None)
             if element.entry.tag in self.context.own:
-                self._gather(element, scope.charset)
+                self.leaks.goes(element, scope.charset)
                 treated: Chunks | None = []
             else:
                 treated = self._treat(element, scope)
@@ -205,16 +191,19 @@ class Treatment:
         if not value:
             return None
         new, kinds = clean_value(self._text_cleaner(), vr, value, scope.charset)
+        if self.leaks.finds(vr, new, scope.charset):
+            # What the rules for text did not see for what it is.
+            new, kinds = b"", (*kinds, "identifier")
         if not kinds:
             self._look(element, scope)
             return None
-        self._gather(element, scope.charset)
-        if not new.strip():
-            return self._take(element, self._of_nothing(tag, scope), rule, scope)
+        self.leaks.goes(element, scope.charset)
         path = scope.path + tag_label(tag)
         self.context.record.cleaned.update((path, kind) for kind in kinds)
+        if not new.strip():
+            return self._take(element, self._of_nothing(tag, scope), rule, scope)
         self._note(element, Action.CLEAN, rule, scope)
-        self._kept.append(_Kept(scope.path, tag, vr, new, scope.charset))
+        self.leaks.stays(scope.path, tag, vr, new, scope.charset)
         return self._encode(element, new, scope)
 
     def _of_nothing(self, tag: int, scope: _Scope) -> Action:
@@ -252,7 +241,7 @@ class Treatment:
             scope.charset = self.data[element.value : element.stop]
         elif is_searched(tag, vr, element.stop - element.value):
             value = self.data[element.value : element.stop]
-            self._kept.append(_Kept(scope.path, tag, vr, value, scope.charset))
+            self.leaks.stays(scope.path, tag, vr, value, scope.charset)
 
     def _transform(
         self, element: Element, action: Action, rule: Rule, scope: _Scope
@@ -296,7 +285,7 @@ class Treatment:
         tag, vr = element.entry.tag, element.entry.vr
         if action is Action.REPLACE and vr == "UI":
             return self._transform(element, Action.REMAP, rule, scope)
-        self._gather(element, scope.charset)
+        self.leaks.goes(element, scope.charset)
         self._note(element, action, rule, scope)
         if action is Action.REMOVE:
             return []
@@ -310,22 +299,9 @@ class Treatment:
 
     def _scrub(self, element: Element, scope: _Scope) -> Chunks | None:
         """Let a sequence keep its shape, its references and public codes, and nothing else."""
-        self._gather(element, scope.charset)
+        self.leaks.goes(element, scope.charset)
         walker = Walker(self.data, self.context.scrub_tables)
         return self._items(element, walker.items_of(element), scope)
-
-    def _gather(self, element: Element, charset: bytes) -> None:
-        """Take note of the identifiers in a value that goes."""
-        entry = element.entry
-        if element.items is not None:
-            for item in element.items:
-                for inner in item.elements:
-                    self._gather(inner, charset)
-            return
-        value = self.data[element.value : element.stop]
-        terms = terms_of(entry.tag, entry.vr, value, charset)
-        if terms:
-            self._terms.add(terms)
 
     def _items(
         self, element: Element, items: Iterable[Item] | None, scope: _Scope
@@ -371,7 +347,7 @@ class Treatment:
     def _leave_out(self, sequence: Element, item: Item, rule: Rule, scope: _Scope) -> None:
         """Take note of a content item that goes, with all that it holds."""
         for element in item.elements:
-            self._gather(element, scope.charset)
+            self.leaks.goes(element, scope.charset)
         self._note(sequence, Action.REMOVE, rule, scope)
 
     def _with_length(self, start: int, value: int, content: Chunks, syntax: Syntax) -> Chunks:
@@ -387,16 +363,3 @@ class Treatment:
     def _note(self, element: Element, action: Action, rule: Rule, scope: _Scope) -> None:
         change = _change(scope.path, element.entry.tag, action, rule.source)
         self.context.record.changes[change] += 1
-
-    def check_leaks(self, identifiers: frozenset[str]) -> None:
-        """Look for identifiers in everything that was kept.
-
-        Raises:
-            Quarantine: (code `leak`) one was found.
-        """
-        terms = _union(frozenset({*self._terms, identifiers}))
-        if not terms:
-            return
-        for kept in self._kept:
-            if holds_term(kept.vr, kept.value, kept.charset, terms):
-                raise Quarantine("leak", describe_leak(kept.parent + tag_label(kept.tag)))
