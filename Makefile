@@ -25,7 +25,7 @@ demo: setup ## deploy the whole site on this machine and take studies through it
 	$(BIN)/python files/demo
 
 demo-clean: setup ## remove what the demo made, and nothing else
-	$(PLAYBOOK) playbooks/remove.yml -e orthanc_site_remove_data=true -e orthanc_site_remove_images=true
+	$(PLAYBOOK) playbooks/remove.yml -e orthanc_site_remove_data=true -e orthanc_site_remove_backups=true -e orthanc_site_remove_images=true
 
 test: setup ## all checks and tests: lint, unit, end to end
 	$(MAKE) lint

@@ -25,8 +25,9 @@ options:
   _input:
     description:
       - The settings of each kind by the kind's name. A kind's settings have the keys C(name),
-        C(aet), C(uid), C(gid), C(ports), C(directories), C(passwords), C(dicom_nodes) and
-        C(certificate_subject). Ports and directories are dictionaries by name.
+        C(aet), C(uid), C(gid), C(ports), C(directories), C(passwords), C(dicom_nodes),
+        C(certificate_subject) and C(backup). Ports and directories are dictionaries by name;
+        C(backup) is empty where no backups are made.
     type: dict
     required: true
   variables:
@@ -63,6 +64,11 @@ Settings = Mapping[str, Any]
 # control characters; leading and trailing spaces do not count, so a title of spaces is none.
 AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}\Z")
 PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
+CRON = re.compile(r"([0-9*/,a-zA-Z-]+ ){4}[0-9*/,a-zA-Z-]+")
+# The Bech32 of 32 bytes; age's plugins have longer ones, whose programs a host does not have.
+RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
+MAIL = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+|[a-z_][a-z0-9_-]*")
+PERIODS = ("hourly", "daily", "weekly", "monthly")
 OWN_VARIABLE = re.compile(r"\b(?:orthanc_(?:site|phi|anon|disk)|apache_proxy|container_host)_\w+")
 
 # What the roles themselves note about a host on the way; not for the inventory, and no mistake.
@@ -80,6 +86,7 @@ def site_problems(
         problems.extend(_passwords(kind, own))
         problems.extend(_subject(kind, own))
         problems.extend(_node_names(kind, own))
+        problems.extend(_backup(kind, own["backup"]))
     problems.extend(_names(settings))
     problems.extend(_ports(settings))
     problems.extend(_directories(settings))
@@ -149,6 +156,35 @@ def _subject(kind: str, own: Settings) -> Iterator[str]:
             "orthanc_site_certificate_subject has no organizationName: name your institution, for "
             f"example {{organizationName: Example Hospital}} (needed by orthanc_{kind})."
         )
+
+
+def _backup(kind: str, told: Settings) -> Iterator[str]:
+    if not told:
+        return
+    schedule, name = str(told["schedule"]), f"orthanc_{kind}_backup"
+    if not CRON.fullmatch(schedule):
+        yield (
+            f"{name}_schedule is {schedule!r}: use the five fields of cron (minute, hour, day, "
+            "month, weekday), for example '17 * * * *' for every hour."
+        )
+    for recipient in told["recipients"]:
+        if str(recipient).startswith("AGE-SECRET-KEY"):
+            yield f"{name}_recipients has a secret key: give the public one that begins with age1."
+        elif not RECIPIENT.fullmatch(str(recipient)):
+            yield (
+                f"{name}_recipients has {str(recipient)!r}: a public key of age is age1 and 58 "
+                "lower-case letters and digits; age-keygen prints it."
+            )
+    for period, number in told["keep"].items():
+        if period not in PERIODS or not str(number).isdecimal():
+            yield (
+                f"{name}_keep has {period}: {number!r}, which cannot be: give {', '.join(PERIODS)} "
+                "a whole number each."
+            )
+    if int(told["max_age"]) <= 0:
+        yield f"{name}_max_age is {told['max_age']}: give a number of hours above 0."
+    if told["mail_to"] and not MAIL.fullmatch(str(told["mail_to"])):
+        yield f"{name}_mail_to is {told['mail_to']!r}: give one mail address, or leave it empty."
 
 
 def _ports(settings: Mapping[str, Settings]) -> Iterator[str]:

@@ -50,6 +50,16 @@ options:
     description: How many seconds one request may take.
     type: int
     default: 5
+  backup_state:
+    description:
+      - The file in which the backups' program tells how the last backup went.
+      - A backup that failed, is overdue or was never made is a finding and a warning. The Orthanc
+        is healthy all the same.
+    type: path
+  backup_max_age:
+    description: The hours after which the next backup is overdue.
+    type: int
+    default: 3
 attributes:
   check_mode:
     description: The module only reads.
@@ -81,7 +91,7 @@ findings:
   type: list
   elements: dict
   contains:
-    check: {description: 'C(http), C(database), C(plugins) or C(aet).', type: str}
+    check: {description: 'C(http), C(database), C(plugins), C(aet) or C(backup).', type: str}
     severity: {description: C(error) or C(warning)., type: str}
     cause: {description: What was seen., type: str}
     remedy: {description: What to do., type: str}
@@ -99,8 +109,11 @@ waited:
   type: float
 """
 
+import json
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -182,6 +195,32 @@ def _title(system: dict[str, Any], aet: str | None) -> Iterator[Finding]:
         yield finding("aet", cause, "Another Orthanc answers at this address; check the ports.")
 
 
+def backup_findings(path: Path, max_age: int, now: datetime) -> Iterator[Finding]:
+    """Yield what is wrong with the backups; ``max_age`` is in hours."""
+    remedy = (
+        "See docs/backup.md, section 'When a backup fails'; playbooks/backup.yml makes one now."
+    )
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        error = str(state["error"])
+        age = now - datetime.fromisoformat(state["success"]) if state["success"] else None
+    except FileNotFoundError:
+        yield finding("backup", f"{path} is not there: no backup was made.", remedy, "warning")
+        return
+    except (OSError, ValueError, KeyError, TypeError):
+        yield finding("backup", f"{path} cannot be read.", remedy, "warning")
+        return
+    if error:
+        yield finding("backup", f"The last backup failed: {error}", remedy, "warning")
+    if age is None:
+        yield finding("backup", "No backup has succeeded yet.", remedy, "warning")
+    elif age > timedelta(hours=max_age):
+        cause = (
+            f"The last backup is {age / timedelta(hours=1):.0f} hours old; {max_age} are allowed."
+        )
+        yield finding("backup", cause, remedy, "warning")
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -194,6 +233,8 @@ def main() -> None:
             "plugins": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 120},
             "request_timeout": {"type": "int", "default": 5},
+            "backup_state": {"type": "path"},
+            "backup_max_age": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
     )
@@ -211,6 +252,12 @@ def main() -> None:
         result = examine(client, wanted["aet"], wanted["plugins"])
         if result["state"] == "healthy":
             break
+    if wanted["backup_state"]:
+        path, now = Path(wanted["backup_state"]), datetime.now().astimezone()
+        warnings = list(backup_findings(path, wanted["backup_max_age"], now))
+        for item in warnings:
+            module.warn(f"{item['cause']} {item['remedy']}")
+        result["findings"] = [*result["findings"], *warnings]
     result.update(changed=False, waited=round(time.monotonic() - begun, 1))
     if result["state"] == "healthy":
         module.exit_json(**result)

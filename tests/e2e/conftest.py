@@ -15,12 +15,21 @@ from deployed import Runs
 def site() -> Iterator[Runs]:
     """Deploy the site from nothing: predicted in check mode first, then for real."""
     if deployed.CONFIG.exists():  # of a run that was cut off
-        deployed.playbook("remove", "-e", "{orthanc_site_remove_data: true}")
+        deployed.playbook(
+            "remove", "-e", "{orthanc_site_remove_data: true, orthanc_site_remove_backups: true}"
+        )
     predicted = deployed.playbook("site", "--check", "--diff")
     first = deployed.playbook("site", "--diff")
     yield Runs(predicted, first)
     if not os.environ.get("E2E_KEEP"):
-        deployed.playbook("remove", "-e", "{orthanc_site_remove_data: true}")
+        deployed.playbook(
+            "remove", "-e", "{orthanc_site_remove_data: true, orthanc_site_remove_backups: true}"
+        )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the drill last, since it empties the site."""
+    items.sort(key=lambda item: item.path.stem == "test_backup")
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ def kind(name: str, number: int) -> dict[str, Any]:
         "passwords": {},
         "dicom_nodes": [],
         "certificate_subject": {"organizationName": "Example Hospital"},
+        "backup": {},
     }
 
 
@@ -186,3 +187,46 @@ def test_all_problems_are_told_at_once(site: Site) -> None:
         "orthanc_phi_aett is not",
     ):
         assert any(variable in problem for problem in problems), variable
+
+
+BACKUP: dict[str, Any] = {
+    "schedule": "17 */2 * * mon-fri",
+    "keep": {"hourly": 24, "daily": "0"},
+    "recipients": ["age1" + "q" * 58],
+    "mail_to": "radiology-it@example.org",
+    "max_age": 3,
+}
+
+
+def test_backups_that_can_be_made_have_no_problem(site: Site) -> None:
+    site["phi"]["backup"] = BACKUP
+
+    assert site_problems(site, [], SPECS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("schedule", "hourly", "orthanc_phi_backup_schedule is 'hourly'"),
+        ("schedule", "17 * * *", "five fields"),
+        ("schedule", "17 * * * *\nroot rm", "five fields"),
+        ("recipients", ["age1short"], "orthanc_phi_backup_recipients has 'age1short'"),
+        ("recipients", ["ssh-ed25519 AAAA"], "public key of age"),
+        ("keep", {"yearly": 3}, "yearly: 3"),
+        ("keep", {"daily": -1}, "daily: -1"),
+        ("max_age", 0, "orthanc_phi_backup_max_age is 0"),
+        ("mail_to", "two@example.org, more@example.org", "one mail address"),
+    ],
+)
+def test_what_is_wrong_with_backups_is_told(
+    site: Site, name: str, value: object, told: str
+) -> None:
+    site["phi"]["backup"] = {**BACKUP, name: value}
+
+    assert told in only_problem(site)
+
+
+def test_a_secret_key_among_the_recipients_is_not_repeated(site: Site) -> None:
+    site["phi"]["backup"] = {**BACKUP, "recipients": ["AGE-SECRET-KEY-1QQQ"]}
+
+    assert "1QQQ" not in only_problem(site)

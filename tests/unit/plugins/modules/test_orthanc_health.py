@@ -262,3 +262,37 @@ def test_something_else_that_answers_is_no_orthanc(ask: Ask, orthanc: StubOrthan
 
     assert answer["state"] == "unhealthy"
     assert "other than JSON" in only_finding(answer)["cause"]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({"success": "2020-01-31T12:17:00+00:00", "error": ""}, "hours old; 3 are allowed"),
+        ({"success": "", "error": ""}, "No backup has succeeded yet"),
+        (
+            {"success": "2999-01-31T12:17:00+00:00", "error": "orthanc-phi-db is not running."},
+            "The last backup failed: orthanc-phi-db is not running.",
+        ),
+        ("not what the program writes", "cannot be read"),
+        (None, "is not there"),
+    ],
+)
+def test_a_backup_that_failed_or_is_overdue_is_a_warning(
+    ask: Ask, tmp_path: Path, state: object, told: str
+) -> None:
+    if state is not None:
+        (tmp_path / "state.json").write_text(json.dumps(state))
+
+    answer = ask(backup_state=str(tmp_path / "state.json"))
+
+    (finding,) = answer["findings"]
+    assert answer["state"] == "healthy"
+    assert (finding["check"], finding["severity"]) == ("backup", "warning")
+    assert told in finding["cause"]
+
+
+def test_a_backup_as_it_should_be_is_no_finding(ask: Ask, tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    (tmp_path / "state.json").write_text(json.dumps({"success": now, "error": ""}))
+
+    assert ask(backup_state=str(tmp_path / "state.json"))["findings"] == []
