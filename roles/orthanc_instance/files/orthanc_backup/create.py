@@ -27,7 +27,7 @@ def create(config: Config) -> BackupSet:
     Raises:
         BackupError: It could not be made, or could not be proven, or rows have vanished.
     """
-    before = backup_set.sets(config.directory, config.name)
+    last = max(_proven(config), key=lambda one: one.manifest.time, default=None)
     identity = passing_identity() if config.recipients else None
     backup, censuses = _write(config, identity)
     prove(config, backup, identity, censuses)
@@ -35,8 +35,10 @@ def create(config: Config) -> BackupSet:
         prove_secrets(config, backup, identity)
     proof = {"proven_at": _now().isoformat(timespec="seconds"), "tables": backup.manifest.tables}
     backup_set.write(backup.path / backup_set.PROOF, json.dumps(proof, indent=2) + "\n")
+    # Before anything is removed: what vanished is in the older ones.
+    if last:
+        _see_that_nothing_vanished(config, last.manifest, backup)
     prune(config)
-    _see_that_nothing_vanished(config, before, backup)
     return backup
 
 
@@ -89,11 +91,11 @@ def _dump(server: Server, database: str, path: Path, recipients: list[str]) -> C
     return snapshot.census
 
 
-def _see_that_nothing_vanished(config: Config, before: list[BackupSet], new: BackupSet) -> None:
-    proven = [one for one in before if one.proven]
-    if not proven:
-        return
-    last = proven[-1].manifest
+def _proven(config: Config) -> list[BackupSet]:
+    return [one for one in backup_set.sets(config.directory, config.name) if one.proven]
+
+
+def _see_that_nothing_vanished(config: Config, last: Manifest, new: BackupSet) -> None:
     for guarded in config.guarded:
         held = last.tables.get(guarded.database, {}).get(guarded.table, 0)
         holds = new.manifest.tables[guarded.database].get(guarded.table, 0)
