@@ -69,7 +69,11 @@ CRON = re.compile(r"([0-9*/,a-zA-Z-]+ ){4}[0-9*/,a-zA-Z-]+")
 RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 MAIL = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+|[a-z_][a-z0-9_-]*")
 PERIODS = ("hourly", "daily", "weekly", "monthly")
-OWN_VARIABLE = re.compile(r"\b(?:orthanc_(?:site|phi|anon|disk)|apache_proxy|container_host)_\w+")
+# A network's interface, which Linux gives at most 15 characters, is named after it.
+NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
+OWN_VARIABLE = re.compile(
+    r"\b(?:orthanc_(?:site|phi|anon|disk)|apache_proxy|container_host|firewall)_\w+"
+)
 
 # What the roles themselves note about a host on the way; not for the inventory, and no mistake.
 NOTED = re.compile(r"orthanc_site_(settings|errors)\Z|container_host_(ready|images|problems)\Z")
@@ -120,6 +124,12 @@ def _node_names(kind: str, own: Settings) -> Iterator[str]:
 
 
 def _names(settings: Mapping[str, Settings]) -> Iterator[str]:
+    for kind, own in settings.items():
+        if not NETWORK.match(str(own["name"])):
+            yield (
+                f"orthanc_{kind}_name is {own['name']!r}: use 1 to 15 letters, digits, dots, "
+                "hyphens and underscores, since the network's interface is named so."
+            )
     for (kind, own), (other, others) in combinations(settings.items(), 2):
         if own["name"] == others["name"]:
             yield (
@@ -224,6 +234,8 @@ def _unknown_variables(variables: set[str], known: set[str]) -> Iterator[str]:
     for name in sorted(variables - known):
         if OWN_VARIABLE.fullmatch(name) and not NOTED.match(name):
             near = difflib.get_close_matches(name, sorted(known), n=1)
+            if not near and name.startswith("firewall_"):
+                continue  # others have roles of that name, too
             hint = f"did you mean {near[0]}?" if near else "remove it."
             yield f"{name} is not a variable of this collection: {hint}"
 

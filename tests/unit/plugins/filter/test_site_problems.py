@@ -230,3 +230,18 @@ def test_a_secret_key_among_the_recipients_is_not_repeated(site: Site) -> None:
     site["phi"]["backup"] = {**BACKUP, "recipients": ["AGE-SECRET-KEY-1QQQ"]}
 
     assert "1QQQ" not in only_problem(site)
+
+
+@pytest.mark.parametrize("name", ["a-name-of-16-char", "-phi", "two words", ""])
+def test_a_name_that_is_no_name_of_an_interface_is_told(site: Site, name: str) -> None:
+    site["phi"]["name"] = name
+
+    assert f"orthanc_phi_name is {name!r}" in only_problem(site)
+
+
+def test_a_variable_of_another_firewall_is_left_alone(site: Site) -> None:
+    specs = [*SPECS, "firewall_outgoing: {}"]
+
+    assert site_problems(site, ["firewall_enabled_at_boot"], specs) == []
+    (problem,) = site_problems(site, ["firewall_outgoin"], specs)
+    assert "did you mean firewall_outgoing?" in problem
