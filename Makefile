@@ -7,7 +7,7 @@ PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
 export ANSIBLE_FORCE_COLOR ?= 0
 
-.PHONY: help setup demo demo-clean bench test lint unit e2e soak molecule lock
+.PHONY: help setup demo demo-clean bench test lint unit network e2e soak molecule lock
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,9 +27,10 @@ demo: setup ## deploy the whole site on this machine and take studies through it
 demo-clean: setup ## remove what the demo made, and nothing else
 	$(PLAYBOOK) playbooks/remove.yml -e orthanc_site_remove_data=true -e orthanc_site_remove_backups=true -e orthanc_site_remove_images=true
 
-test: setup ## all checks and tests: lint, unit, end to end
+test: setup ## all checks and tests: lint, unit, network, end to end
 	$(MAKE) lint
 	$(MAKE) unit
+	$(MAKE) network
 	$(MAKE) e2e
 
 lint: setup ## ansible-lint, yamllint, ruff, mypy
@@ -42,6 +43,10 @@ lint: setup ## ansible-lint, yamllint, ruff, mypy
 unit: setup ## unit and property tests
 	tests/install_tools
 	$(BIN)/pytest tests/unit
+
+network: setup ## real packets against the firewall's rules, in network namespaces
+	tests/install_tools
+	$(BIN)/pytest tests/network
 
 e2e: setup ## tests against a site that they deploy on this machine
 	$(BIN)/pytest tests/e2e -m "not soak"
