@@ -18,8 +18,8 @@ from orthanc_backup.running import pipe
 
 AUTHORITY_KEY = "ca.key"
 AUTHORITY = (AUTHORITY_KEY, "ca.crt")
-# It is written from the others, for the sibling kinds.
-DERIVED = "sibling.json"
+# They are written from the secrets, for the sibling kinds and for Apache.
+DERIVED = ".json"
 
 
 def secret_files(config: Config) -> dict[str, Path]:
@@ -27,7 +27,7 @@ def secret_files(config: Config) -> dict[str, Path]:
     files = {
         f"secrets/{path.name}": path
         for path in sorted(config.secrets.glob("*"))
-        if path.is_file() and path.name != DERIVED
+        if path.is_file() and path.suffix != DERIVED
     }
     if config.authority:
         files.update({f"ca/{name}": config.authority / name for name in AUTHORITY})
