@@ -134,7 +134,7 @@ class _Judge:
         self.verdict.judged += 1
         here = (*scope.path, int(element.tag))
         other = after.get(element.tag)
-        if Outcome.CLEANED in allowed and SAFE_WORD not in str(element.value):
+        if Outcome.CLEANED in allowed and not _is_judged_cleaned(element):
             return  # nobody can know what is left of it
         outcome = self._outcome(element, other, allowed, here)
         if outcome not in allowed and not _has_nothing(element, outcome):
@@ -291,6 +291,11 @@ def _days(value: str) -> list[int]:
         return [date(*map(int, found)).toordinal() for found in _DATE.findall(value)]
     except ValueError:
         return []
+
+
+def _is_judged_cleaned(element: DataElement) -> bool:
+    """Tell whether a text holds the word that must stay; sequences are judged by their items."""
+    return element.VR == "SQ" or SAFE_WORD in str(element.value)
 
 
 def _has_nothing(element: DataElement, outcome: Outcome) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import ssl
@@ -105,7 +106,7 @@ def client(kind: str, user: str = "administrator", password: str | None = None) 
 
 
 def send(instances: Iterable[Dataset], aet: str = "SCANNER") -> list[int | None]:
-    """Send instances to PHI by C-STORE and return the statuses; none if PHI does not talk."""
+    """Send instances to PHI by C-STORE; returns the statuses of those that it answered to."""
     instances = list(instances)
     scanner = AE(ae_title=aet)
     scanner.requested_contexts = [
@@ -117,10 +118,11 @@ def send(instances: Iterable[Dataset], aet: str = "SCANNER") -> list[int | None]
     association = scanner.associate("127.0.0.1", DICOM_PORT, ae_title="PHI")
     if not association.is_established:
         return []
-    try:
-        return [getattr(association.send_c_store(one), "Status", None) for one in instances]
-    finally:
-        association.release()
+    statuses: list[int | None] = []
+    with contextlib.suppress(RuntimeError):  # PHI went away in the middle
+        statuses += (getattr(association.send_c_store(one), "Status", None) for one in instances)
+    association.release()
+    return statuses
 
 
 def orthanc_id(kind: str, study_instance_uid: str) -> str | None:
