@@ -7,7 +7,7 @@ PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
 export ANSIBLE_FORCE_COLOR ?= 0
 
-.PHONY: help setup demo demo-clean bench test lint unit network e2e soak molecule lock
+.PHONY: help setup demo demo-clean bench test lint unit network e2e soak molecule molecule-changed lock
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,11 +27,12 @@ demo: setup ## deploy the whole site on this machine and take studies through it
 demo-clean: setup ## remove what the demo made, and nothing else
 	$(PLAYBOOK) playbooks/remove.yml -e orthanc_site_remove_data=true -e orthanc_site_remove_backups=true -e orthanc_site_remove_images=true
 
-test: setup ## all checks and tests: lint, unit, network, end to end
+test: setup ## all checks and tests: lint, unit, network, end to end, changed roles
 	$(MAKE) lint
 	$(MAKE) unit
 	$(MAKE) network
 	$(MAKE) e2e
+	$(MAKE) molecule-changed
 
 lint: setup ## ansible-lint, yamllint, ruff, mypy
 	$(BIN)/yamllint --strict .
@@ -56,6 +57,12 @@ soak: setup ## break every part of a site again and again while instances flow (
 
 molecule: setup ## the roles of the kinds on systemd hosts with their own engine
 	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
+
+CHANGED_SINCE ?= HEAD~1
+molecule-changed: setup ## the scenarios of the roles that changed since a commit (CHANGED_SINCE=HEAD~1)
+	for scenario in $$($(BIN)/python molecule/changed_scenarios.py $(CHANGED_SINCE)); do \
+	    PATH="$(CURDIR)/$(BIN):$$PATH" molecule test -s "$$scenario"; \
+	done
 
 bench: .cache/bench/ready ## how well identifiers are taken out, beside the peers: a short form
 	.cache/bench/bin/python bench/deid_quality.py --short

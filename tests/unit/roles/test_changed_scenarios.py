@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make test` asks the Molecule scenarios of the roles that changed, and no others."""
+
+from __future__ import annotations
+
+import pytest
+from changed_scenarios import scenarios
+
+KNOWN = ["firewall", "orthanc_anon", "orthanc_disk", "orthanc_phi"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (["README.md", "docs/security.md"], []),
+        (["roles/orthanc_disk/files/disk_tree.py"], ["orthanc_disk"]),
+        (["molecule/firewall/verify.yml", "roles/orthanc_phi/vars/main.yml"],
+         ["firewall", "orthanc_phi"]),
+        (["roles/orthanc_instance/tasks/server.yml"], ["orthanc_anon"]),
+        (["roles/firewall_of_another/tasks/main.yml"], []),
+    ],
+)  # fmt: skip
+def test_a_change_asks_its_scenario(changed: list[str], expected: list[str]) -> None:
+    assert scenarios(changed, KNOWN) == expected
