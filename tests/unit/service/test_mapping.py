@@ -67,6 +67,7 @@ def test_the_files_are_for_their_owner_only(tmp_path: Path) -> None:
 
 def test_a_directory_that_others_may_look_into_is_refused(tmp_path: Path) -> None:
     web_root = tmp_path / "html"
-    web_root.mkdir(mode=0o755)
+    web_root.mkdir()
+    web_root.chmod(0o755)
     with pytest.raises(DeidError, match="others may look into"):
         mapping.check_directory(web_root)
