@@ -50,6 +50,7 @@ network: setup ## real packets against the firewall's rules, in network namespac
 	$(BIN)/pytest tests/network
 
 e2e: setup ## tests against a site that they deploy on this machine
+	tests/install_tools
 	$(BIN)/pytest tests/e2e -m "not soak"
 
 soak: setup ## break every part of a site again and again while instances flow (SOAK_MINUTES=60)
