@@ -78,7 +78,8 @@ class FakeOrthanc:
             "ID": key,
             "IsStable": self.stable,
             "LastUpdate": str(self.updates[key]),
-            "MainDicomTags": {"StudyInstanceUID": key.split("-")[2]},
+            "MainDicomTags": {"StudyInstanceUID": key.split("-")[2], "StudyDate": "20260131"},
+            "PatientMainDicomTags": {"PatientName": f"Name^{key.split('-')[1]}"},
         }
 
     def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911 - a case per route
@@ -165,6 +166,8 @@ def read_identity(data: bytes) -> Any:
     if text == "truncated":
         raise Quarantine("unreadable", "it is not whole; send it again")
     return SimpleNamespace(
+        patient_name=f"Name^{patient}",
+        study_date="20260131",
         patient_id=patient,
         issuer=text.removeprefix("issuer ") if text.startswith("issuer ") else "",
         accession_number=text.removeprefix("accession ") if text.startswith("accession ") else "",

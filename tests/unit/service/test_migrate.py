@@ -22,7 +22,7 @@ def url(request: pytest.FixtureRequest, tmp_path: object) -> sa.URL:
 
 
 def test_a_second_migration_has_nothing_to_do(url: sa.URL) -> None:
-    assert migrate.upgrade(url) == "0003"
+    assert migrate.upgrade(url) == "0004"
     assert migrate.upgrade(url) is None
 
 
@@ -43,7 +43,7 @@ def test_the_migrations_make_the_tables_that_the_code_uses(url: sa.URL) -> None:
 def test_migrations_started_together_do_not_disturb_each_other(empty_database: sa.URL) -> None:
     with ThreadPoolExecutor(4) as threads:
         reached = list(threads.map(migrate.upgrade, [empty_database] * 4))
-    assert sorted(reached, key=str) == ["0003", None, None, None]
+    assert sorted(reached, key=str) == ["0004", None, None, None]
 
 
 def test_a_database_of_a_newer_version_is_refused(url: sa.URL) -> None:
@@ -84,7 +84,7 @@ def test_subjects_of_the_version_before_keep_their_numbers_and_studies(url: sa.U
         for rows in (SUBJECTS, STUDIES, DELIVERIES):
             connection.exec_driver_sql(rows)
 
-    assert migrate.upgrade(url) == "0003"
+    assert migrate.upgrade(url) == "0004"
 
     crosswalk = Crosswalk(url, base_name="DEMO")
     first, second = crosswalk.subject("MRN-1"), crosswalk.subject("MRN-1", "A")

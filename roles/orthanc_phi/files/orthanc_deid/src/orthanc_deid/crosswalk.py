@@ -17,6 +17,7 @@ from orthanc_deid.conditions import Sample
 from orthanc_deid.config import Config
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.events import now
+from orthanc_deid.lookup import Lookup
 from orthanc_deid.numbering import Numbering
 from orthanc_deid.patient import NotListed, Patient
 from orthanc_deid.schema import patient_identifiers, projects, pseudonyms, subjects
@@ -61,6 +62,7 @@ class Crosswalk:
         self.numbering = numbering or Numbering()
         self.project = project
         self.studies = Studies(self.engine, project)
+        self.lookup = Lookup(self.engine, project)
 
     @classmethod
     def from_config(cls, config: Config) -> Crosswalk:

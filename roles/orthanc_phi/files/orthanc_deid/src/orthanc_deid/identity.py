@@ -19,6 +19,7 @@ from orthanc_deid.text_known import TELLING_TAGS, Known
 SOP_INSTANCE: Final = 0x00080018
 STUDY: Final = 0x0020000D
 SERIES: Final = 0x0020000E
+PATIENT_NAME: Final = 0x00100010
 PATIENT_ID: Final = 0x00100020
 ISSUER: Final = 0x00100021
 _WANTED: Final = {
@@ -27,6 +28,7 @@ _WANTED: Final = {
     0x00080060: "modality",
     SOP_CLASS: "sop_class_uid",
     SOP_INSTANCE: "sop_instance_uid",
+    PATIENT_NAME: "patient_name",
     PATIENT_ID: "patient_id",
     ISSUER: "issuer",
     STUDY: "study_instance_uid",
@@ -51,6 +53,7 @@ class Identity:
         deidentified: whether Patient Identity Removed (0012,0062) says YES.
     """
 
+    patient_name: str
     patient_id: str
     issuer: str
     study_instance_uid: str
@@ -104,7 +107,8 @@ def top_values(data: bytes, elements: Iterable[Element]) -> dict[int, str]:
         if tag == CHARSET:
             charset = data[element.value : element.stop]
         elif tag in _WANTED or tag == _IDENTITY_REMOVED:
-            values[tag] = decode(data[element.value : element.stop], charset).strip(" \0")
+            value = data[element.value : element.stop]
+            values[tag] = decode(value, charset, is_name=tag == PATIENT_NAME).strip(" \0")
     return values
 
 

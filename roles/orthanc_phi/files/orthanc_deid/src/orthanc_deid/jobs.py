@@ -111,6 +111,7 @@ def reconcile(service: Service, queue: Queue, with_job: set[int]) -> None:
     try:
         for found in service.source.studies():
             admission.consider(found)
+        service.crosswalk.lookup.refill(service.source)
     except OrthancError as error:
         log.warning("the next look at PHI will be complete", extra={"reason": str(error)})
     except sa.exc.SQLAlchemyError as error:

@@ -86,6 +86,13 @@ class OrthancClient:
         """Return one study; raises `GoneError` if it is not there."""
         return source_study(self._json("GET", f"/studies/{orthanc_id}"))
 
+    def identifying_tags(self, orthanc_id: str) -> dict[str, str]:
+        """Return what the index says of a study and its patient; raises `GoneError`."""
+        wanted = "requestedTags=IssuerOfPatientID"
+        found = self._json("GET", f"/studies/{orthanc_id}?{wanted}")
+        parts = ("RequestedTags", "PatientMainDicomTags", "MainDicomTags")
+        return {tag: str(text) for part in parts for tag, text in found.get(part, {}).items()}
+
     def instance_ids(self, orthanc_id: str) -> list[str]:
         """Return Orthanc's identifiers of the instances of a study."""
         return [item["ID"] for item in self._json("GET", f"/studies/{orthanc_id}/instances")]

@@ -86,6 +86,12 @@ patient_identifiers = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.ForeignKeyConstraint(["project", "subject_id"], [subjects.c.project, subjects.c.id]),
     sa.CheckConstraint("patient_id <> ''", name="patient_id_present"),
+    sa.Index(
+        "ix_patient_identifiers_patient_id_searched",
+        "patient_id",
+        postgresql_using="gin",
+        postgresql_ops={"patient_id": "gin_trgm_ops"},
+    ),
 )
 
 # Every Patient ID that went out. Settings may change; two subjects never get the same.
@@ -162,3 +168,52 @@ events = sa.Table(
     sa.Column("study_id", KEY, sa.ForeignKey(studies.c.id, ondelete="CASCADE"), index=True),
     sa.Column("detail", sa.Text),
 )
+
+# The lookup table: what a study says of its patient, beside what stands there instead. One table,
+# so that each column can be filtered and sorted by an index. Empty is not known, or not there.
+_LOOKUP_TEXTS = (
+    "patient_name",
+    "folded_name",  # as it is searched for, see `lookup.fold`
+    "patient_id",
+    "issuer",
+    "accession",
+    "study_date",  # YYYY-MM-DD, also below
+    "study_instance_uid",
+    "pseudonym",
+    "anonymous_accession",
+    "anonymous_study_date",
+    "anonymous_study_uid",
+)
+lookup = sa.Table(
+    "lookup",
+    metadata,
+    sa.Column("study_id", KEY, sa.ForeignKey(studies.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("project", sa.Text, sa.ForeignKey(projects.c.name), nullable=False),
+    sa.Column("subject_number", sa.Integer, nullable=False, server_default="0"),
+    *(sa.Column(name, sa.Text, nullable=False, server_default="") for name in _LOOKUP_TEXTS),
+    # Where the identity was read: in the study itself, in the index of PHI, or nowhere yet.
+    sa.Column("source", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("source IN ('', 'study', 'phi', 'gone')", name="source_known"),
+    sa.Index(
+        "ix_lookup_unfilled",
+        "study_id",
+        postgresql_where=sa.text("source = ''"),
+        sqlite_where=sa.text("source = ''"),
+    ),
+)
+# Sorted by these, with the study's number behind them so that a page can begin anywhere.
+LOOKUP_SORTED = (
+    "subject_number",
+    *(name for name in _LOOKUP_TEXTS if name not in {"patient_name", "issuer"}),
+)
+# Found in these wherever a text stands in them; in the others from its beginning.
+LOOKUP_SEARCHED = ("folded_name", "patient_id", "accession", "pseudonym", "anonymous_accession")
+for _name in LOOKUP_SORTED:
+    sa.Index(f"ix_lookup_{_name}", lookup.c[_name], lookup.c.study_id)
+for _name in LOOKUP_SEARCHED:
+    sa.Index(
+        f"ix_lookup_{_name}_searched",
+        lookup.c[_name],
+        postgresql_using="gin",
+        postgresql_ops={_name: "gin_trgm_ops"},
+    )

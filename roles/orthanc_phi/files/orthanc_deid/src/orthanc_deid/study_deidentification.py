@@ -104,7 +104,10 @@ class StudyDeidentifier:
             anonymous_study_uid=anonymous_uid,
             subject=subject,
         )
+        self._crosswalk.lookup.identified(study.id, first, subject, anonymous_uid)
         record = self._instances(instance_ids, subject, spool)
+        made = next(iter(spool.files.values())).read_bytes()
+        self._crosswalk.lookup.anonymized(study.id, self._deid.read_identity(made))
         return DeidentifiedStudy(subject, anonymous_uid, record)
 
     def _subject(self, study: Study, patient: Patient) -> Subject:

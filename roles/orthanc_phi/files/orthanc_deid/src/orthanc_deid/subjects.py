@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from orthanc_deid.crosswalk import Crosswalk, SubjectRow
 from orthanc_deid.errors import DeidError
 from orthanc_deid.events import add_event, now
-from orthanc_deid.schema import patient_identifiers, pseudonyms, studies, subjects
+from orthanc_deid.schema import lookup, patient_identifiers, pseudonyms, studies, subjects
 from orthanc_deid.subject_list import ClashError, Entry, ListError
 
 
@@ -277,6 +277,12 @@ class Subjects:
             }
             if out[other] and not force:
                 raise MergeError(_refusal(keep, other, out))
+            theirs = sa.select(studies.c.id).where(studies.c.subject_id == gone.id)
+            connection.execute(
+                lookup.update()
+                .where(lookup.c.study_id.in_(theirs))
+                .values(subject_number=kept.number)
+            )
             for table in (patient_identifiers, studies):
                 connection.execute(
                     table.update().where(table.c.subject_id == gone.id).values(subject_id=kept.id)
