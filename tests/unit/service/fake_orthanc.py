@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from orthanc_deid.config import Server
+from orthanc_deid.destination_config import Server
 from orthanc_deid.errors import Dropped, Quarantine
 from orthanc_deid.orthanc_client import OrthancClient
 from orthanc_deid.report import Record

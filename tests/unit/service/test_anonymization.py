@@ -17,7 +17,7 @@ from orthanc_deid.admission import Admission
 from orthanc_deid.anonymization import StudyRunner
 from orthanc_deid.conditions import Conditions
 from orthanc_deid.crosswalk import Crosswalk
-from orthanc_deid.destinations import OrthancDestination, OrthancDiskDestination
+from orthanc_deid.destinations_orthanc import OrthancDestination, OrthancDiskDestination
 from orthanc_deid.logs import JsonFormatter
 from orthanc_deid.modifiers import NumberModifier
 from orthanc_deid.numbering import Cohort, Numbering

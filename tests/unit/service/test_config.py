@@ -94,7 +94,7 @@ def test_every_problem_is_told_with_its_key(
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     content = {**settings(), "base_name": "", "numbering": "odd"}
-    content["destinations"][0].update(kind="folder")
+    content["destinations"][0].update(kind="tape")
     with pytest.raises(config.ConfigError) as caught:
         load(tmp_path, content)
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [

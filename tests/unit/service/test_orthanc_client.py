@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from orthanc_deid import destinations, orthanc_client
-from orthanc_deid.config import Server
+from orthanc_deid.destination_config import Server
 from orthanc_deid.orthanc_client import (
     GoneError,
     OrthancClient,

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from orthanc_deid.conditions import Conditions
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import Destination
 from orthanc_deid.errors import DeidError, Quarantine
@@ -18,6 +20,7 @@ from orthanc_deid.logs import describe
 from orthanc_deid.orthanc_client import (
     GoneError,
     OrthancClient,
+    OrthancError,
     RefusedError,
     SourceStudy,
     TransientError,
@@ -28,12 +31,8 @@ from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State
 from orthanc_deid.studies import Study
 from orthanc_deid.study_deidentification import Deidentification, StudyDeidentifier
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
-READERS = 4
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds
 UNSTABLE_PAUSE = 15.0  # seconds
 
@@ -56,6 +55,7 @@ class StudyRunner:
         source: OrthancClient,
         deidentification: Deidentification,
         destinations: Iterable[Destination],
+        filters: Mapping[str, Conditions] | None = None,
         spool_dir: Path,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -64,6 +64,7 @@ class StudyRunner:
         self._source = source
         self._deidentifier = StudyDeidentifier(crosswalk, source, deidentification, self._go_on)
         self._destinations = list(destinations)
+        self._filters = filters or {}
         self._spool_dir = spool_dir
         self._stopping = stopping
 
@@ -158,6 +159,7 @@ class StudyRunner:
         if study.attempts:
             self._await_any(pending, study)
         seen, instance_ids = self._look(study)
+        pending = self._filter(study, pending)
         with Spool(self._spool_dir, study.id) as spool:
             done = self._deidentifier.run(study, instance_ids, spool)
             if self._look(study) != (seen, instance_ids):
@@ -180,6 +182,26 @@ class StudyRunner:
             if item.state == "delivered"
         }
         return [item for item in self._destinations if item.name not in done]
+
+    def _filter(self, study: Study, pending: list[Destination]) -> list[Destination]:
+        """Return the destinations that take the study; the others are noted to leave it out.
+
+        The originals are asked, since what a filter looks at may be gone afterwards.
+        """
+        keywords = frozenset().union(*(one.keywords for one in self._filters.values()))
+        samples = self._deidentifier.samples(study, keywords)
+        taking = []
+        for destination in pending:
+            if self._filters.get(destination.name, Conditions()).hold(samples):
+                taking.append(destination)
+            else:
+                self._studies.leave_out(study.id, destination.name)
+        if pending and not taking and len(pending) == len(self._destinations):
+            raise Quarantine(
+                "no-destination",
+                "every destination leaves it out by its filter; change one, or withdraw the study",
+            )
+        return taking
 
     def _await_any(self, pending: list[Destination], study: Study) -> None:
         """Raise unless a destination can be reached: else the work would be done for nothing."""
@@ -209,24 +231,24 @@ class StudyRunner:
         pending: list[Destination],
         files: dict[str, Path],
     ) -> None:
-        """Deliver to every destination; what one cannot take does not keep it from the others."""
-        transient: list[str] = []
-        refused: list[str] = []
-        for destination in pending:
+        """Deliver to all destinations at once; one that is slow or refuses holds up no other."""
+
+        def deliver(destination: Destination) -> OrthancError | None:
             try:
                 destination.deliver(anonymous_uid, files, self._go_on)
-            except (TransientError, GoneError) as error:
-                transient.append(str(error))
+            except OrthancError as error:
                 self._studies.set_delivery(study.id, destination.name, error=str(error))
-            except RefusedError as error:
-                refused.append(str(error))
-                self._studies.set_delivery(study.id, destination.name, error=str(error))
-            else:
-                self._studies.set_delivery(study.id, destination.name, instances=len(files))
-        if transient:
-            raise TransientError("; ".join(transient))
-        if refused:
-            raise RefusedError("; ".join(refused))
+                return error
+            self._studies.set_delivery(study.id, destination.name, instances=len(files))
+            return None
+
+        with ThreadPoolExecutor(max(len(pending), 1), thread_name_prefix="delivery") as threads:
+            errors = [error for error in threads.map(deliver, pending) if error]
+        refused = [error for error in errors if isinstance(error, RefusedError)]
+        transient = [error for error in errors if error not in refused]
+        for kind, told in ((TransientError, transient), (RefusedError, refused)):
+            if told:
+                raise kind("; ".join(map(str, told)))
 
     def _go_on(self) -> None:
         if self._stopping():

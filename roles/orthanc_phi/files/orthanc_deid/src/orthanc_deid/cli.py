@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from orthanc_deid.destination_config import check_destinations
 from orthanc_deid.errors import DeidError, ProfileError
 from orthanc_deid.explain import explain
 from orthanc_deid.numbering import check_numbering
@@ -17,7 +18,7 @@ from orthanc_deid.profile import BUILT_IN, DEFAULT, SITE_KEYS, load_profile, par
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
 # rest, are not even imported for these.
-_OWN_COMMANDS = frozenset({"explain", "numbering", "profile", "run"})
+_OWN_COMMANDS = frozenset({"destinations", "explain", "numbering", "profile", "run"})
 
 _RUN_HELP = """\
 De-identify every DICOM file below IN_DIR into the same tree below OUT_DIR.
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_run(commands)
     _add_profile(commands)
     _add_numbering(commands)
+    _add_destinations(commands)
     _add_explain(commands)
     if not arguments or arguments[0] not in _OWN_COMMANDS:
         from orthanc_deid import service_cli  # noqa: PLC0415
@@ -178,6 +180,30 @@ def _check_numbering(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise DeidError(f"the settings are not JSON: {error}") from None
     problems = check_numbering(settings)
+    for problem in problems:
+        print(f"orthanc-deid: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _add_destinations(commands: Any) -> None:
+    destinations = commands.add_parser(
+        "destinations", help="work with the settings of destinations"
+    ).add_subparsers(required=True, metavar="COMMAND")
+    check = destinations.add_parser(
+        "check",
+        help="say whether settings of destinations can be used",
+        description="Check a list of destinations in JSON on standard input, since it may hold "
+        "passwords, and print all that is wrong with it; exit status 1 if anything is.",
+    )
+    check.set_defaults(run=_check_destinations)
+
+
+def _check_destinations(_arguments: argparse.Namespace) -> int:
+    try:
+        given = json.load(sys.stdin)
+    except ValueError as error:
+        raise DeidError(f"the destinations are not JSON: {error}") from None
+    problems = check_destinations(given)
     for problem in problems:
         print(f"orthanc-deid: {problem}", file=sys.stderr)
     return 1 if problems else 0

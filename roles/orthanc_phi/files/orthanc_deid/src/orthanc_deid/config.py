@@ -7,17 +7,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
+from orthanc_deid.destination_config import (
+    DestinationConfig,
+    Server,
+    read_destinations,
+    read_server,
+)
 from orthanc_deid.errors import DeidError
 from orthanc_deid.numbering import Numbering, read_base_name, read_numbering
 from orthanc_deid.profile import DEFAULT
 from orthanc_deid.settings_reader import Reader
 
 DEFAULT_PATH = Path("/etc/orthanc-deid/config.json")
-DESTINATION_KINDS = ("orthanc", "orthanc_disk")
 MIN_SECRET_BYTES = 32
 
 
@@ -65,25 +70,6 @@ class Database:
             "connect_timeout": 10,
             "application_name": "orthanc_deid",
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """An Orthanc reached over HTTPS."""
-
-    url: str
-    user: str
-    ca: Path
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DestinationConfig:
-    """Where anonymized studies go."""
-
-    name: str
-    kind: Literal["orthanc", "orthanc_disk"]
-    server: Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +143,7 @@ def _read_config(reader: Reader) -> Config:
         project=project,
         base_name=base_name,
         database=_read_database(reader.inside("database")),
-        orthanc=_read_server(reader.inside("orthanc")),
+        orthanc=_read_source(reader.inside("orthanc")),
         secret_file=reader.path("secret_file"),
         profile=reader.text("profile", DEFAULT),
         site_decisions=_read_site_decisions(reader),
@@ -165,13 +151,10 @@ def _read_config(reader: Reader) -> Config:
         forward=reader.take("forward", bool, True),
         keep_dates=reader.take("keep_dates", bool, False),
         numbering=read_numbering(reader, base_name),
-        destinations=tuple(_read_destination(item) for item in reader.each("destinations")),
+        destinations=read_destinations(reader),
         spool_dir=reader.path("spool_dir"),
         reconcile_minutes=reader.number("reconcile_minutes", 1, 59, 5),
     )
-    names = [destination.name for destination in config.destinations]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        reader.wrong("destinations", f"{name!r} is the name of several; give each its own")
     if config.forward and not config.destinations:
         reader.wrong("destinations", "is empty; name at least one, or set forward to false")
     return config
@@ -203,29 +186,7 @@ def _read_database(reader: Reader) -> Database:
     return database
 
 
-def _read_server(reader: Reader) -> Server:
-    server = _take_server(reader)
+def _read_source(reader: Reader) -> Server:
+    server = read_server(reader)
     reader.refuse_unknown()
     return server
-
-
-def _take_server(reader: Reader) -> Server:
-    url = reader.text("url").rstrip("/")
-    if url and not url.startswith("https://"):
-        reader.wrong("url", "must start with https://")
-    return Server(
-        url=url,
-        user=reader.text("user"),
-        password=reader.text("password"),
-        ca=reader.path("ca"),
-    )
-
-
-def _read_destination(reader: Reader) -> DestinationConfig:
-    destination = DestinationConfig(
-        name=reader.text("name"),
-        kind=reader.choice("kind", DESTINATION_KINDS, "orthanc"),
-        server=_take_server(reader),
-    )
-    reader.refuse_unknown()
-    return destination

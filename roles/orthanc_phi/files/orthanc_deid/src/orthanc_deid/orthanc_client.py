@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 
 import httpx
 
-from orthanc_deid.config import Server
+from orthanc_deid.destination_config import Server
 from orthanc_deid.errors import DeidError
+from orthanc_deid.tls import client_context
 
 # A connection that a restarted PostgreSQL has cut fails once with 503, so a few quick attempts
 # save a job from starting again.
@@ -58,9 +58,7 @@ class OrthancClient:
             base_url=server.url,
             auth=(server.user, server.password),
             transport=transport
-            or httpx.HTTPTransport(
-                verify=ssl.create_default_context(cafile=str(server.ca)), limits=LIMITS
-            ),
+            or httpx.HTTPTransport(verify=client_context(str(server.ca)), limits=LIMITS),
             timeout=TIMEOUT,
         )
 

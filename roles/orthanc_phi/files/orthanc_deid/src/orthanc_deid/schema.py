@@ -154,7 +154,7 @@ deliveries = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("delivered_at", UtcDateTime),
-    sa.CheckConstraint("state IN ('pending', 'delivered')", name="state_known"),
+    sa.CheckConstraint("state IN ('pending', 'delivered', 'left_out')", name="state_known"),
     sa.CheckConstraint("instances >= 0", name="instances_not_negative"),
 )
 

@@ -114,13 +114,16 @@ def _as_table(rows: list[tuple[Study, list[Delivery]]]) -> Table:
             study.state,
             f"{study.updated_at:%Y-%m-%d %H:%M:%S}",
             str(study.attempts),
-            ", ".join(
-                f"{delivery.destination} {delivery.instances or delivery.state}"
-                for delivery in found
-            ),
+            ", ".join(f"{delivery.destination} {_reached(delivery)}" for delivery in found),
             study.reason or "",
         )
     return table
+
+
+def _reached(delivery: Delivery) -> str:
+    if delivery.state == "delivered":
+        return str(delivery.instances)
+    return delivery.state.replace("_", " ")
 
 
 def _retry(config: Config, arguments: argparse.Namespace) -> None:

@@ -352,6 +352,21 @@ class Studies:
                 )
             )
 
+    def leave_out(self, study_id: int, destination: str) -> None:
+        """Note that the filter of a destination leaves the study out.
+
+        What was delivered there before, under another filter, stays noted with its count.
+        """
+        values = {"state": "left_out", "last_error": None, "updated_at": now()}
+        with self._engine.begin() as connection:
+            connection.execute(
+                database.insert(connection, deliveries)
+                .values(study_id=study_id, destination=destination, **values)
+                .on_conflict_do_update(
+                    index_elements=[deliveries.c.study_id, deliveries.c.destination], set_=values
+                )
+            )
+
     def _select(self, condition: sa.ColumnElement[bool]) -> list[Study]:
         query = (
             sa.select(*_STUDY_COLUMNS)

@@ -112,7 +112,7 @@ class StudyDeidentifier:
 
     def _subject(self, study: Study, patient: Patient) -> Subject:
         modifiers = self._deid.number_modifiers
-        samples = self._samples(study, self._crosswalk.numbering.keywords | keywords_of(modifiers))
+        samples = self.samples(study, self._crosswalk.numbering.keywords | keywords_of(modifiers))
         # What has gone out in part keeps its pseudonym, whatever has come since.
         modifier = study.number_modifier
         return self._crosswalk.subject(
@@ -123,8 +123,8 @@ class StudyDeidentifier:
             modifier=modifier_of(modifiers, samples) if modifier is None else modifier,
         )
 
-    def _samples(self, study: Study, keywords: frozenset[str]) -> list[Sample]:
-        """Read what one instance of each series says in these attributes."""
+    def samples(self, study: Study, keywords: frozenset[str]) -> list[Sample]:
+        """Read what one instance of each series of the original says in these attributes."""
         if not keywords:
             return []
         samples: list[Sample] = []

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orthanc_deid.anonymization import StudyRunner
 from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
-from orthanc_deid.destinations import open_destinations
+from orthanc_deid.destinations import open_destinations, wanted_destinations
 from orthanc_deid.engine import Engine
 from orthanc_deid.identity import read_identity
 from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
@@ -121,6 +121,7 @@ def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
         source=source,
         deidentification=Deidentification(engine, read_identity, profile.number_modifiers),
         destinations=open_destinations(config),
+        filters={one.name: one.where for one in wanted_destinations(config)},
         spool_dir=config.spool_dir,
         stopping=stopping,
     )

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another Orthanc as a destination, over HTTPS: it tells which instances it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from orthanc_deid.orthanc_client import OrthancClient, TransientError
+
+CONNECTIONS = 4
+
+
+class OrthancDestination:
+    """Another Orthanc, such as Anon."""
+
+    def __init__(self, client: OrthancClient) -> None:
+        self.name = client.name
+        self._client = client
+
+    def check(self) -> None:
+        """Raise `TransientError` if the Orthanc or its database does not answer."""
+        self._client.check()
+
+    def deliver(
+        self, study_instance_uid: str, files: Mapping[str, Path], going_on: Callable[[], None]
+    ) -> None:
+        """Send what is not there yet, then compare the whole study with what is there."""
+
+        def send(path: Path) -> None:
+            going_on()
+            self._client.upload(path.read_bytes())
+
+        present = self._client.sop_instance_uids(study_instance_uid)
+        with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=self.name) as threads:
+            for _ in threads.map(send, [path for uid, path in files.items() if uid not in present]):
+                pass
+        missing = files.keys() - self._client.sop_instance_uids(study_instance_uid)
+        if missing:
+            raise TransientError(
+                f"{self.name} took {len(files)} instances, but {len(missing)} are not there"
+            )
+
+
+class OrthancDiskDestination(OrthancDestination):
+    """The Disk Orthanc, which has to write the study into its tree as well."""
+
+    def deliver(
+        self, study_instance_uid: str, files: Mapping[str, Path], going_on: Callable[[], None]
+    ) -> None:
+        """Send and compare as any Orthanc, then have the tree written and compare that."""
+        super().deliver(study_instance_uid, files, going_on)
+        for orthanc_id in self._client.find_studies(study_instance_uid):
+            answer = self._client.write_study(orthanc_id)
+            instances, present = answer.get("instances"), answer.get("present")
+            if instances != present or not isinstance(present, int) or present < len(files):
+                raise TransientError(
+                    f"{self.name} has written {present} of {len(files)} instances into its tree"
+                )
