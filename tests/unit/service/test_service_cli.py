@@ -17,10 +17,12 @@ import sqlalchemy as sa
 from orthanc_deid import config as config_module
 from orthanc_deid import orthanc_client, service_cli, worker
 from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.heartbeat import Heartbeat
 from orthanc_deid.states import State
 
 from .fake_orthanc import FakeOrthanc
 from .test_config import settings
+from .test_migrate import HEAD
 from .test_subjects import send_out
 
 
@@ -60,7 +62,7 @@ def shell(
 
 
 def test_migrate_says_whether_it_changed_anything(shell: Shell) -> None:
-    assert shell("migrate") == (0, "migrated 0003\n", "")
+    assert shell("migrate") == (0, f"migrated {HEAD}\n", "")
     assert shell("migrate") == (0, "up to date\n", "")
 
 
@@ -190,9 +192,11 @@ def test_a_worker_gives_a_sign_of_life_only_while_its_database_answers(
 ) -> None:
     monkeypatch.setattr(worker, "HEARTBEAT", tmp_path / "heartbeat")
 
+    heartbeat = Heartbeat(shell.crosswalk.engine, tmp_path)
+
     def beat_once() -> bool:
         with suppress(TimeoutError):
-            asyncio.run(asyncio.wait_for(worker.beat(shell.crosswalk), 0.5))
+            asyncio.run(asyncio.wait_for(worker.beat(heartbeat), 0.5))
         return worker.HEARTBEAT.exists()
 
     assert not beat_once()  # the database is not migrated

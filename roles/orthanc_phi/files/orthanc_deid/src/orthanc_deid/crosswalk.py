@@ -78,11 +78,6 @@ class Crosswalk:
         """Close the pooled connections."""
         self.engine.dispose()
 
-    def check(self) -> None:
-        """Ask the database for an answer; raises SQLAlchemy's error if there is none."""
-        with self.engine.connect() as connection:
-            connection.execute(sa.select(projects.c.name).limit(1))
-
     def subject(
         self,
         patient_id: str,

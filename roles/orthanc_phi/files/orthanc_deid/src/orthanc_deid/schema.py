@@ -126,7 +126,7 @@ studies = sa.Table(
     sa.Column("record", sa.JSON),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
-    sa.Column("delivered_at", UtcDateTime),
+    sa.Column("delivered_at", UtcDateTime, index=True),
     sa.UniqueConstraint("project", "orthanc_id"),
     sa.UniqueConstraint("project", "anonymous_study_uid"),
     sa.Index(
@@ -153,7 +153,7 @@ deliveries = sa.Table(
     sa.Column("instances", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_error", sa.Text),
     sa.Column("updated_at", UtcDateTime, nullable=False),
-    sa.Column("delivered_at", UtcDateTime),
+    sa.Column("delivered_at", UtcDateTime, index=True),
     sa.CheckConstraint("state IN ('pending', 'delivered', 'left_out')", name="state_known"),
     sa.CheckConstraint("instances >= 0", name="instances_not_negative"),
 )
@@ -167,6 +167,19 @@ events = sa.Table(
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("study_id", KEY, sa.ForeignKey(studies.c.id, ondelete="CASCADE"), index=True),
     sa.Column("detail", sa.Text),
+)
+
+# Workers that are alive say so here.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("beat_at", UtcDateTime, nullable=False),
+    # Bytes; 0 where there is no spool.
+    sa.Column("spool_free", sa.BigInteger, nullable=False),
+    sa.Column("spool_total", sa.BigInteger, nullable=False),
 )
 
 # The lookup table: what a study says of its patient, beside what stands there instead. One table,

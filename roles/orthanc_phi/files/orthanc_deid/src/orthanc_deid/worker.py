@@ -20,6 +20,7 @@ from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.destinations import open_destinations, wanted_destinations
 from orthanc_deid.engine import Engine
+from orthanc_deid.heartbeat import Heartbeat
 from orthanc_deid.identity import read_identity
 from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
 from orthanc_deid.jobs import Service, register_tasks
@@ -41,14 +42,16 @@ def run(config: Config) -> None:
     asyncio.run(_Worker(config).run())
 
 
-async def beat(crosswalk: Crosswalk) -> None:
+async def beat(heartbeat: Heartbeat) -> None:
     """Touch `HEARTBEAT` for as long as the database answers; the container's health looks at it.
+
+    The database is told at the same time, for those who look at all workers.
 
     A look at a file's age costs nothing, where a program of its own would load the whole package.
     """
     while True:
         with contextlib.suppress(SQLAlchemyError):
-            await asyncio.to_thread(crosswalk.check)
+            await asyncio.to_thread(heartbeat.beat)
             HEARTBEAT.touch()
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
@@ -64,7 +67,9 @@ class _Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._request_stop)
         service = _open_service(self._config, self._must_stop)
-        beating = asyncio.create_task(beat(Crosswalk.from_config(self._config)))
+        crosswalk = Crosswalk.from_config(self._config)
+        heartbeat = Heartbeat(crosswalk.engine, self._config.spool_dir)
+        beating = asyncio.create_task(beat(heartbeat))
         log.info("the worker has started")
         with open_queue(self._config.database.parameters()) as queue:
             while not self._stop.is_set():
@@ -76,6 +81,8 @@ class _Worker:
                     await self._pause(RESTART_PAUSE)
         beating.cancel()
         HEARTBEAT.unlink(missing_ok=True)
+        with contextlib.suppress(SQLAlchemyError):
+            await asyncio.to_thread(heartbeat.end)
         log.info("the worker has stopped")
 
     async def _work(self, service: Service, queue: JobQueue) -> None:
