@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from quality import orthanc_container
@@ -28,6 +28,7 @@ from quality.trial import Result, summary, try_file
 
 TOKENS_PER_FILE = 100_000
 SHORT_STEP = 16
+OWN_NAMES = frozenset({"research", "basic", "full_dates"})
 COLUMNS = ("leaks", "wrong", "lost", "errors", "pixels", "uids", "dates")
 HEADS = ("leaks", "wrong", "lost", "invalid", "pixels", "UIDs", "dates")
 EXPLANATION = """\
@@ -45,21 +46,27 @@ failed   files without output"""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the bench; the exit status is 1 if this project's engine has a finding."""
     arguments = _arguments(argv)
-    names = arguments.only or list(NAMES)
-    samples = list(
-        islice(_samples(arguments.corpus), 0, None, SHORT_STEP if arguments.short else 1)
-    )
-    with ExitStack() as stack:
-        url = ""
-        if "orthanc" in names:
-            image = orthanc_container.image()
-            if image is None:
-                print("no image of Orthanc: run make demo first, or leave it out with --only",
-                      file=sys.stderr)  # fmt: skip
-                return 2
-            url = stack.enter_context(orthanc_container.running(image))
-        results = _run(samples, names, url)
-        figures = [summary(anonymizer(name, url), results[name]) for name in names]
+    if arguments.sum:
+        results = _sum_of_parts(arguments.sum)
+    else:
+        names = arguments.only or list(NAMES)
+        with ExitStack() as stack:
+            url = ""
+            if "orthanc" in names:
+                image = orthanc_container.image()
+                if image is None:
+                    print("no image of Orthanc: run make demo first, or leave it out with --only",
+                          file=sys.stderr)  # fmt: skip
+                    return 2
+                url = stack.enter_context(orthanc_container.running(image))
+            results = _run(list(_chosen(arguments)), names, url)
+    if arguments.save:
+        arguments.save.write_text(
+            json.dumps({name: result.to_json() for name, result in results.items()}) + "\n"
+        )
+    for name in OWN_NAMES & results.keys():
+        results[name].compare_files()
+    figures = [summary(result) for result in results.values()]
     print(_table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -77,6 +84,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--short", action="store_true", help=f"one file of {SHORT_STEP} only")
     parser.add_argument(
+        "--part", metavar="K/N", type=_part, default=(1, 1),
+        help="every Nth file only, from the Kth on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--save", metavar="FILE", type=Path, help="write what was found there, for --sum"
+    )
+    parser.add_argument(
+        "--sum", metavar="FILE", type=Path, nargs="+", help="run nothing, but add up saved parts"
+    )
+    parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the figures there, with examples"
     )
     parser.add_argument(
@@ -87,20 +104,44 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _samples(corpus: str) -> Iterator[Sample]:
-    if corpus != "made":
-        yield from real_samples()
-    if corpus != "real":
-        yield from made_samples()
+def _part(text: str) -> tuple[int, int]:
+    part, _, of = text.partition("/")
+    try:
+        number, count = int(part), int(of)
+    except ValueError:
+        raise argparse.ArgumentTypeError("write K/N, such as 3/8") from None
+    if not 0 < number <= count:
+        raise argparse.ArgumentTypeError("K must be 1 to N")
+    return number, count
 
 
-def _run(samples: list[Sample], names: list[str], url: str) -> dict[str, Result]:
-    totals = {name: Result() for name in names}
+def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[int, Sample]]:
+    """Yield the files that are asked for, with their numbers in the whole corpus."""
+    samples = chain(
+        real_samples() if arguments.corpus != "made" else (),
+        made_samples() if arguments.corpus != "real" else (),
+    )
+    number, count = arguments.part
+    step = SHORT_STEP if arguments.short else 1
+    return islice(enumerate(samples), (number - 1) * step, None, step * count)
+
+
+def _sum_of_parts(files: list[Path]) -> dict[str, Result]:
+    totals: dict[str, Result] = {}
+    for file in files:
+        for name, saved in json.loads(file.read_text()).items():
+            result = Result.from_json(saved)
+            totals.setdefault(name, Result(result.name, result.version)).add(result)
+    return totals
+
+
+def _run(samples: list[tuple[int, Sample]], names: list[str], url: str) -> dict[str, Result]:
+    totals = {name: Result.of(anonymizer(name, url)) for name in names}
     started = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         jobs = [
             pool.submit(_try, sample, number * TOKENS_PER_FILE, names, url)
-            for number, sample in enumerate(samples)
+            for number, sample in samples
         ]
         for number, job in enumerate(jobs, 1):
             for name, result in zip(names, job.result(), strict=True):
@@ -108,9 +149,6 @@ def _run(samples: list[Sample], names: list[str], url: str) -> dict[str, Result]
             print(f"\r{number}/{len(jobs)} files, {time.monotonic() - started:.0f} s",
                   end="", file=sys.stderr, flush=True)  # fmt: skip
     print(file=sys.stderr)
-    for name in ("research", "basic", "full_dates"):
-        if name in totals:
-            totals[name].compare_files()
     return totals
 
 

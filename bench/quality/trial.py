@@ -27,6 +27,7 @@ class Result:
     """What an anonymizer did with one file, or the sum over all of them.
 
     Attributes:
+        name, version: of the anonymizer.
         files, tokens, judged: how many files, planted tokens and attributes were looked at.
         quarantined: how often it refused, by its code.
         failed: how often it raised anything else, by the kind of error.
@@ -35,6 +36,8 @@ class Result:
         seconds: time that it took for planted files.
     """
 
+    name: str
+    version: str
     files: int = 0
     tokens: int = 0
     judged: int = 0
@@ -45,6 +48,26 @@ class Result:
     )
     uid_pairs: set[tuple[str, str]] = field(default_factory=set)
     seconds: float = 0.0
+
+    @classmethod
+    def of(cls, anonymizer: Anonymizer) -> Result:
+        """Begin the sum of what an anonymizer does."""
+        return cls(anonymizer.name, anonymizer.version)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it in types of JSON."""
+        return {**vars(self), "uid_pairs": sorted(self.uid_pairs)}
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> Result:
+        """Read what `to_json` returned."""
+        counters = {
+            "quarantined": Counter(saved["quarantined"]),
+            "failed": Counter(saved["failed"]),
+            "findings": {name: Counter(found) for name, found in saved["findings"].items()},
+            "uid_pairs": {(old, new) for old, new in saved["uid_pairs"]},
+        }
+        return cls(**{**saved, **counters})
 
     def add(self, other: Result) -> None:
         """Add what was done with another file."""
@@ -70,12 +93,13 @@ def try_file(sample: Sample, first_token: int, anonymizers: list[Anonymizer]) ->
 
 
 def _try(sample: Sample, planted: Planted, anonymizer: Anonymizer) -> Result:
-    result = Result(files=1, tokens=len(planted.tokens))
+    result = Result.of(anonymizer)
+    result.files, result.tokens = 1, len(planted.tokens)
     output = _run(anonymizer, planted.data, result)
     if output is None and result.quarantined:
         # Its pixels need a person; its attributes are judged all the same.
         planted = Planted(without_pixels(planted.data), planted.tokens)
-        output = _run(anonymizer, planted.data, Result())
+        output = _run(anonymizer, planted.data, Result.of(anonymizer))
     if output is None:
         return result
     verdict = judge(planted, output, anonymizer.options)
@@ -89,7 +113,7 @@ def _try(sample: Sample, planted: Planted, anonymizer: Anonymizer) -> Result:
 
 def _plain_errors(sample: Sample, anonymizer: Anonymizer) -> list[str]:
     """Validate the file without tokens too, since those hide errors that it would have."""
-    output = _run(anonymizer, sample.data, Result())
+    output = _run(anonymizer, sample.data, Result.of(anonymizer))
     return [] if output is None else new_errors(sample.data, output)
 
 
@@ -108,11 +132,11 @@ def _run(anonymizer: Anonymizer, data: bytes, result: Result) -> bytes | None:
     return None
 
 
-def summary(anonymizer: Anonymizer, result: Result) -> dict[str, Any]:
+def summary(result: Result) -> dict[str, Any]:
     """Return the figures of an anonymizer, for JSON."""
     return {
-        "name": anonymizer.name,
-        "version": anonymizer.version,
+        "name": result.name,
+        "version": result.version,
         "files": result.files,
         "tokens": result.tokens,
         "judged": result.judged,
