@@ -7,10 +7,11 @@ then it is noted where the element lies. What is not noted is never decoded and 
 of the run of bytes between two noted elements.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from orthanc_deid.errors import Quarantine
 
@@ -54,15 +55,15 @@ VRS: Final = LONG_VRS | SHORT_VRS
 BINARY_VRS: Final = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Syntax:
     """How elements are encoded: with or without their VR, and in which byte order."""
 
     explicit: bool
     little: bool
-    u16: Struct = field(init=False, repr=False, compare=False)
-    u32: Struct = field(init=False, repr=False, compare=False)
-    pair: Struct = field(init=False, repr=False, compare=False)
+    u16: Struct = field(init=False, repr=False)
+    u32: Struct = field(init=False, repr=False)
+    pair: Struct = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         order = "<" if self.little else ">"
@@ -119,6 +120,8 @@ class Entry:
         sequence: whether the value is walked as a sequence of items.
         noted: whether the element is noted even if nothing inside it is.
         rule: what the caller keeps with the entry.
+        plain: whether it has neither items nor reserved bytes before its length, as most have.
+        creator: whether it names the creator of a block of private elements.
     """
 
     tag: int
@@ -128,6 +131,12 @@ class Entry:
     sequence: bool
     noted: bool
     rule: object = None
+    plain: bool = False
+    creator: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        is_creator = bool(self.tag >> 16 & 1) and 0x10 <= self.tag & 0xFFFF <= 0xFF
+        object.__setattr__(self, "creator", is_creator)
 
 
 ITEM_END_ENTRY: Final = Entry(ITEM_END, "", "", long=True, sequence=False, noted=False)
@@ -149,6 +158,11 @@ class Element(NamedTuple):
     syntax: Syntax  # of the items
 
 
+def by_tag(elements: Iterable[Element]) -> dict[int, Element]:
+    """Return elements of one data set by their tags."""
+    return {element.entry.tag: element for element in elements}
+
+
 class Item(NamedTuple):
     """Where an item of a sequence lies, and its noted elements."""
 
@@ -157,6 +171,12 @@ class Item(NamedTuple):
     stop: int
     end: int
     elements: list[Element]
+
+
+# An element from a tuple of its fields, in half the time that Element() takes.
+_element_of: Final = cast(
+    "Callable[[tuple[object, ...]], Element]", partial(tuple.__new__, Element)
+)
 
 
 class _MalformedError(Exception):
@@ -251,7 +271,15 @@ class Walker:
             if entry is None:
                 pos += 8 + short(data, pos + short_at)[0]
                 continue
-            if entry is ITEM_END_ENTRY:
+            if entry.plain:
+                (length,) = short(data, pos + short_at)
+                stop = pos + 8 + length
+                if stop <= end and length != UNDEFINED:
+                    if entry.noted:
+                        noted.append(_element_of((entry, pos, pos + 8, stop, stop, None, syntax)))
+                    pos = stop
+                    continue
+            elif entry is ITEM_END_ENTRY:
                 if in_item:
                     return noted, pos
                 raise _MalformedError(pos, "an item ends here that did not begin")

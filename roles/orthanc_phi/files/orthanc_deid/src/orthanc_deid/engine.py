@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from orthanc_deid import __version__, uids
 from orthanc_deid.actions import Rule
-from orthanc_deid.attribute_types import types_of_sop_class
-from orthanc_deid.cleaning import cleaner, known_in, union
-from orthanc_deid.elements import Element, Syntax, Walker
+from orthanc_deid.attribute_types import TypeTree, types_of_sop_class
+from orthanc_deid.cleaning import cleaner, known_in
+from orthanc_deid.elements import Syntax, Walker, by_tag
 from orthanc_deid.identity import (
     SERIES,
     SOP_INSTANCE,
@@ -22,21 +23,23 @@ from orthanc_deid.identity import (
     top_values,
 )
 from orthanc_deid.keys import Keys
-from orthanc_deid.leak_watch import LeakWatch
+from orthanc_deid.leak_watch import check
 from orthanc_deid.object_kinds import admit
 from orthanc_deid.part10 import close_dataset, file_head, open_instance
 from orthanc_deid.pixel_cleaning import PixelCleaner
 from orthanc_deid.pixel_decision import Blank
 from orthanc_deid.pixel_risks import BURNED_IN_ANNOTATION, MODALITY
+from orthanc_deid.places import Place
 from orthanc_deid.plan import LOOK, SOP_CLASS, make_tables
 from orthanc_deid.report import Record
 from orthanc_deid.rules import Profile
 from orthanc_deid.subject import Subject
-from orthanc_deid.text import TextCleaner
+from orthanc_deid.text_encoding import DEFAULT
 from orthanc_deid.text_known import Known
-from orthanc_deid.treatment import Context, Treatment
+from orthanc_deid.treatment import Context, Treatment, charset_of
 
 UID_CACHE: Final = 65536
+STUDIES: Final = 4  # that a process works on at a time; what it remembers of each takes room
 _NUMBER_DIGITS: Final = 15  # fits SH (16 characters)
 
 
@@ -60,6 +63,17 @@ class Output:
     uid_mapping: Mapping[str, str] = field(repr=False)
 
 
+class _Alike(NamedTuple):
+    """What instances have in common of which the same bytes become the same bytes."""
+
+    syntax: Syntax
+    charset: bytes
+    sop_class: str
+    subject: Subject
+    identifiers: frozenset[str]
+    known: Known
+
+
 class Engine:
     """De-identifies instances by one profile, with the keys of one project.
 
@@ -73,6 +87,8 @@ class Engine:
         self._tables = make_tables(self._rule, look=True)
         self._scrub_tables = make_tables(profile.scrub_rule, look=True)
         self._map_uid = lru_cache(UID_CACHE)(self._new_uid)
+        self._own = lru_cache(STUDIES)(self._own_elements)
+        self._top = lru_cache(STUDIES)(self._new_top)
 
     def _rule(self, tag: int, vr: str) -> Rule | None:
         return self.profile.rule(tag, vr) or (LOOK if tag in self._pixels.tags else None)
@@ -111,7 +127,8 @@ class Engine:
             subject: the patient's new identity.
             identifiers: terms that must not be found in the output, besides those that the
                 instance itself tells; see `leaks`.
-            known: what the other instances of the study tell, for text cleaning.
+            known: what the instances of the study tell, this one among them, for text cleaning;
+                if not given, what this one tells.
 
         Raises:
             Dropped: it has no place in the output, and the rest of its study goes without it.
@@ -121,34 +138,43 @@ class Engine:
         walker = Walker(instance.data, self._tables)
         end = len(instance.data)
         elements = walker.walk(instance.start, end, instance.syntax)
-        old = top_values(instance.data, elements)
+        top = by_tag(elements)
+        old = top_values(instance.data, top)
         check_identity(old)
-        unread = admit(self.profile, instance.data, elements)
-        decision = self._pixels.decide(instance.data, elements, instance.syntax)
+        unread = admit(self.profile, instance.data, top)
+        decision = self._pixels.decide(instance.data, top, instance.syntax)
         blanks = isinstance(decision, Blank) and bool(decision.rectangles)
         codes = self.profile.codes_with_pixels if blanks else self.profile.codes
         study = self._map_uid(old[STUDY])
-        mapping = _Mapping(self._map_uid)
+        if known is None:
+            known = known_in(instance.data, elements)
+        charset = charset_of(instance.data, elements, DEFAULT)
+        alike = _Alike(instance.syntax, charset, old[SOP_CLASS], subject, identifiers, known)
+        context = Context(
+            profile=self.profile,
+            subject=subject,
+            map_uid=self._map_uid,
+            scrub_tables=self._scrub_tables,
+            iod_known=types_of_sop_class(old[SOP_CLASS]) is not None,
+            identifiers=identifiers,
+            cleaner=lambda: cleaner(
+                known, subject.date_offset if self.profile.moves_dates else None
+            ),
+            own=self._own(instance.syntax, subject, study, codes, blanks),
+        )
+        treatment = Treatment(context, instance.data, walker)
+        dataset = treatment.data_set(elements, instance.start, end, self._top(alike))
+        effects = treatment.effects()
+        check(treatment.parts, effects.gone, identifiers)
         record = Record(
             self.profile.name,
             self.profile.digest,
             tuple(code for code, _ in codes),
+            changes=Counter(effects.changes),
+            problems=Counter(effects.problems),
+            cleaned=Counter(effects.cleaned),
             unread=unread,
         )
-        context = Context(
-            profile=self.profile,
-            subject=subject,
-            map_uid=mapping.__getitem__,
-            scrub_tables=self._scrub_tables,
-            types=types_of_sop_class(old[SOP_CLASS]),
-            record=record,
-            cleaner=lambda: self._cleaner(instance.data, elements, known, subject),
-            own=self._own_elements(instance.syntax, subject, study, codes, blanked=blanks),
-        )
-        leaks = LeakWatch(instance.data, identifiers)
-        treatment = Treatment(context, instance.data, walker, leaks)
-        dataset = treatment.data_set(elements, instance.start, end, instance.syntax)
-        leaks.check()
         sop_instance = self._map_uid(old[SOP_INSTANCE])
         head = file_head(old[SOP_CLASS], sop_instance, instance.transfer_syntax)
         output = b"".join([head, *close_dataset(instance.transfer_syntax, dataset)])
@@ -160,15 +186,15 @@ class Engine:
             sop_instance_uid=sop_instance,
             series_instance_uid=self._map_uid(old[SERIES]),
             study_instance_uid=study,
-            uid_mapping=mapping,
+            uid_mapping=effects.uids,
         )
 
-    def _cleaner(
-        self, data: bytes, elements: list[Element], known: Known | None, subject: Subject
-    ) -> TextCleaner:
-        own = known_in(data, elements)
-        offset = subject.date_offset if self.profile.moves_dates else None
-        return cleaner(union(frozenset({own, known or own})), offset)
+    def _offset(self, subject: Subject) -> int | None:
+        return subject.date_offset if self.profile.moves_dates else None
+
+    def _new_top(self, alike: _Alike) -> Place:
+        types = types_of_sop_class(alike.sop_class) or TypeTree()
+        return Place(alike.syntax, types, alike.charset)
 
     def _own_elements(
         self,
@@ -176,7 +202,6 @@ class Engine:
         subject: Subject,
         study: str,
         codes: Iterable[tuple[str, str]],
-        *,
         blanked: bool,
     ) -> Mapping[int, bytes]:
         """Encode what the engine writes itself, in the order of tags."""
@@ -196,18 +221,6 @@ class Engine:
         items = b"".join(_code_item(syntax, *code) for code in codes)
         own[0x00120064] = syntax.element(0x00120064, "SQ", items)
         return dict(sorted(own.items()))
-
-
-class _Mapping(dict[str, str]):
-    """The UIDs of one instance that were asked for, and what they became."""
-
-    def __init__(self, map_uid: Callable[[str], str]) -> None:
-        super().__init__()
-        self._map_uid = map_uid
-
-    def __missing__(self, old: str) -> str:
-        new = self[old] = self._map_uid(old)
-        return new
 
 
 def _code_item(syntax: Syntax, code: str, meaning: str) -> bytes:

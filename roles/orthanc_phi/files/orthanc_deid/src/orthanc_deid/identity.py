@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who and what an instance is, before anything is done to it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from orthanc_deid.actions import Action, Rule
 from orthanc_deid.cleaning import known_in
-from orthanc_deid.elements import Element, Syntax, Walker
+from orthanc_deid.elements import Element, Syntax, Walker, by_tag
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.leaks import IDENTIFYING, terms_of
 from orthanc_deid.part10 import open_instance
@@ -35,6 +35,7 @@ _WANTED: Final = {
     SERIES: "series_instance_uid",
 }
 _IDENTITY_REMOVED: Final = 0x00120062
+_TOP: Final = (*_WANTED, _IDENTITY_REMOVED)
 _REQUIRED_UIDS: Final = {
     SOP_CLASS: "SOPClassUID",
     SOP_INSTANCE: "SOPInstanceUID",
@@ -79,7 +80,7 @@ def read_identity(data: bytes) -> Identity:
     elements = Walker(instance.data, _tables()).walk(
         instance.start, len(instance.data), instance.syntax
     )
-    values = top_values(instance.data, elements)
+    values = top_values(instance.data, by_tag(elements))
     check_identity(values)
     return Identity(
         **{name: values.get(tag, "") for tag, name in _WANTED.items()},
@@ -98,18 +99,17 @@ def _tables() -> dict[Syntax, EntryTable]:
     )
 
 
-def top_values(data: bytes, elements: Iterable[Element]) -> dict[int, str]:
-    """Return the text of the attributes that identify an instance, at the top level."""
-    values: dict[int, str] = {}
-    charset = DEFAULT
-    for element in elements:
-        tag = element.entry.tag
-        if tag == CHARSET:
-            charset = data[element.value : element.stop]
-        elif tag in _WANTED or tag == _IDENTITY_REMOVED:
-            value = data[element.value : element.stop]
-            values[tag] = decode(value, charset, is_name=tag == PATIENT_NAME).strip(" \0")
-    return values
+def top_values(data: bytes, top: Mapping[int, Element]) -> dict[int, str]:
+    """Return the text of the attributes that identify an instance, from its top level."""
+    charset = top.get(CHARSET)
+    encoding = DEFAULT if charset is None else data[charset.value : charset.stop]
+    return {
+        tag: decode(data[found.value : found.stop], encoding, is_name=tag == PATIENT_NAME).strip(
+            " \0"
+        )
+        for tag in _TOP
+        if (found := top.get(tag)) is not None
+    }
 
 
 def check_identity(values: dict[int, str]) -> None:

@@ -8,8 +8,8 @@ it waits for a person, is left out, or passes as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -73,13 +73,13 @@ def _standard_classes() -> frozenset[str]:
     return frozenset(named | set(known_sop_classes()))
 
 
-def admit(profile: Profile, data: bytes, elements: Collection[Element]) -> Counter[str]:
+def admit(profile: Profile, data: bytes, top: Mapping[int, Element]) -> Counter[str]:
     """Let an instance through whose kind the profile wants de-identified.
 
     Args:
         profile: whose setting `documents` and options decide.
         data: the bytes that hold the data set.
-        elements: the noted elements of its top level.
+        top: the noted elements of its top level.
 
     Returns:
         the kind of what passes though it cannot be read, for the record.
@@ -88,7 +88,7 @@ def admit(profile: Profile, data: bytes, elements: Collection[Element]) -> Count
         Dropped: it has no place in the output.
         Quarantine: a person must look at it.
     """
-    seen = _Seen(data, elements)
+    seen = _Seen(data, top)
     kind = kind_of(seen.text(SOP_CLASS))
     if kind is not None:
         _decide(kind, profile.documents)
@@ -151,20 +151,15 @@ class _Seen:
     """What an instance says of itself."""
 
     data: bytes
-    elements: Collection[Element]
-    _values: dict[int, str] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for element in self.elements:
-            if element.entry.tag in _WANTED:
-                self._values[element.entry.tag] = self._read(element)
+    top: Mapping[int, Element]
 
     def text(self, tag: int) -> str:
-        return self._values.get(tag, "")
+        element = self.top.get(tag)
+        return "" if element is None else self._read(element)
 
     def regions(self) -> set[str]:
         """Return the codes of the anatomic regions at every depth."""
-        return {code for element in self.elements for code in self._regions(element)}
+        return {code for element in self.top.values() for code in self._regions(element)}
 
     def _read(self, element: Element) -> str:
         return self.data[element.value : element.stop].decode("latin-1").strip(" \0")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -30,7 +30,6 @@ _PIXELS: Final = frozenset({_PIXEL_DATA, 0x7FE00008, 0x7FE00009})  # also Float 
 _SIZES: Final = {"US": 2, "UL": 4}
 _DECISIONS: Final = 4096
 
-_Values = dict[int, str]
 _Regions = tuple[Rectangle | None, ...]
 
 
@@ -46,36 +45,34 @@ class PixelCleaner:
         self._rules = profile.pixel_rules
         self._blanks = "clean_pixel_data" in profile.options
         self._second_look = profile.second_look
-        self._top = needed_tags(profile.pixel_rules) | _PIXELS
-        self.tags = self._top.union(REGION_CORNERS)
+        self._read_tags = needed_tags(profile.pixel_rules) - _PIXELS
+        self.tags = self._read_tags.union(_PIXELS, REGION_CORNERS)
         # The images of a series are alike in all that a decision reads.
         self._decide = lru_cache(_DECISIONS)(self._decide_about)
 
     def decide(
-        self, data: bytes, elements: Iterable[Element], syntax: Syntax
+        self, data: bytes, top: Mapping[int, Element], syntax: Syntax
     ) -> PixelDecision | None:
         """Decide about the pixels of an instance; None if it has none.
 
         Args:
             data: the bytes that hold its data set.
-            elements: its elements, `tags` among them.
+            top: the elements of its top level, `tags` among them.
             syntax: how they are encoded.
 
         Raises:
             Quarantine: a person must look at the image; the code names the kind of risk.
         """
-        values: _Values = {}
-        regions: _Regions = ()
-        pixels = False
-        for element in elements:
-            tag = element.entry.tag
-            if tag in _PIXELS:
-                pixels = True
-            elif tag == REGION_SEQUENCE:
-                regions = tuple(_regions(data, element))
-            elif tag in self._top:
-                values[tag] = _text(data, element, syntax)
-        return self._decide(frozenset(values.items()), regions) if pixels else None
+        if _PIXELS.isdisjoint(top):
+            return None
+        values = {
+            tag: _text(data, found, syntax)
+            for tag in self._read_tags
+            if (found := top.get(tag)) is not None
+        }
+        sequence = top.get(REGION_SEQUENCE)
+        regions = () if sequence is None else tuple(_regions(data, sequence))
+        return self._decide(frozenset(values.items()), regions)
 
     def _decide_about(self, values: frozenset[tuple[int, str]], regions: _Regions) -> PixelDecision:
         decision = decide(dict(values), regions, self._rules)

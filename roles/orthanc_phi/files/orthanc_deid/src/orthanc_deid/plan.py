@@ -74,7 +74,8 @@ class EntryTable(dict[bytes, Entry | None]):
         long = written in LONG_VRS or not self._syntax.explicit
         if rule is None and not sequence and not self._may_be_undefined(written):
             return None
-        return Entry(tag, vr, written, long, sequence, noted=rule is not None, rule=rule)
+        plain = not sequence and not (self._syntax.explicit and long)
+        return Entry(tag, vr, written, long, sequence, rule is not None, rule, plain)
 
     def _may_be_undefined(self, written: str) -> bool:
         """Tell whether the length may be undefined, or takes another form than most."""

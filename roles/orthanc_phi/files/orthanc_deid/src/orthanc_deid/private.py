@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
@@ -94,51 +94,64 @@ def _action(vr: str) -> Action:
     return Action.CLEAN if vr in VR_LENGTH else Action.KEEP
 
 
-def _is_creator(tag: int) -> bool:
-    return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
-
-
-def with_rules(rules: PrivateRules, data: bytes, elements: Iterable[Element]) -> list[Element]:
-    """Give the private elements of one data set or item their rules.
+def ruled_entries(
+    rules: PrivateRules, data: bytes, elements: Iterable[Element]
+) -> tuple[Entry, ...]:
+    """Return the entries of the elements of one data set or item, the private ones with rules.
 
     A creator stays where an element of its block does. What stands in a block without a creator
     belongs to nobody and goes.
     """
-    creators: dict[int, str] = {}
-    for element in elements:
-        tag = element.entry.tag
-        if _is_creator(tag):
-            value = data[element.value : element.stop].decode("latin-1").strip(" \0")
-            creators[(tag >> 16) << 8 | tag & 0xFF] = value
-    treated = [_with_rule(rules, creators, element) for element in elements]
-    used = {
-        element.entry.tag >> 8
-        for element in treated
-        if element.entry.tag >> 16 & 1
-        and element.entry.rule is not REMOVED
-        and not _is_removed(element.entry.rule)
+    entries = tuple([element.entry for element in elements])
+    if not rules:
+        return entries
+    creators = tuple([data[e.value : e.stop] for e in elements if e.entry.creator])
+    if not creators and not any(entry.rule is BY_CREATOR for entry in entries):
+        return entries
+    return _ruled(rules, entries, creators)
+
+
+@lru_cache(maxsize=1024)
+def _ruled(
+    rules: PrivateRules, entries: tuple[Entry, ...], values: tuple[bytes, ...]
+) -> tuple[Entry, ...]:
+    tags = (entry.tag for entry in entries if entry.creator)
+    creators = {
+        (tag >> 16) << 8 | tag & 0xFF: value.decode("latin-1").strip(" \0")
+        for tag, value in zip(tags, values, strict=True)
     }
-    return [
-        element._replace(entry=_entry(element.entry, _CREATOR, element.entry.vr))
-        if _is_creator(tag := element.entry.tag) and ((tag >> 16) << 8 | tag & 0xFF) in used
-        else element
-        for element in treated
-    ]
+    treated = [_with_rule(rules, creators, entry) for entry in entries]
+    used = {
+        entry.tag >> 8
+        for entry in treated
+        if entry.tag >> 16 & 1 and entry.rule is not REMOVED and not _is_removed(entry.rule)
+    }
+    return tuple(
+        _entry(entry, _CREATOR, entry.vr)
+        if entry.creator and (entry.tag >> 16 << 8 | entry.tag & 0xFF) in used
+        else entry
+        for entry in treated
+    )
+
+
+def with_entry(element: Element, entry: Entry) -> Element:
+    """Return an element with the entry that `ruled_entries` gave it."""
+    if entry is element.entry:
+        return element
+    if entry.vr == "SQ" and entry.written_vr == "UN":
+        return element._replace(entry=entry, syntax=IMPLICIT_LITTLE)
+    return element._replace(entry=entry)
 
 
 def _is_removed(rule: object) -> bool:
     return isinstance(rule, Rule) and rule.code in ("X", Action.REMOVE)
 
 
-def _with_rule(rules: PrivateRules, creators: Mapping[int, str], element: Element) -> Element:
-    entry = element.entry
+def _with_rule(rules: PrivateRules, creators: Mapping[int, str], entry: Entry) -> Entry:
     if entry.rule is not BY_CREATOR:
-        return element
-    creator = None if _is_creator(entry.tag) else creators.get(entry.tag >> 8)
-    found = element._replace(entry=_ruled_entry(rules, entry, creator))
-    if found.entry.vr == "SQ" and entry.written_vr == "UN":
-        return found._replace(syntax=IMPLICIT_LITTLE)
-    return found
+        return entry
+    creator = None if entry.creator else creators.get(entry.tag >> 8)
+    return _ruled_entry(rules, entry, creator)
 
 
 @lru_cache(maxsize=16384)
@@ -151,4 +164,4 @@ def _ruled_entry(rules: PrivateRules, entry: Entry, creator: str | None) -> Entr
 
 @lru_cache(maxsize=16384)
 def _entry(entry: Entry, rule: Rule, vr: str) -> Entry:
-    return Entry(entry.tag, vr, entry.written_vr, entry.long, vr == "SQ", noted=True, rule=rule)
+    return replace(entry, vr=vr, sequence=vr == "SQ", noted=True, rule=rule, plain=False)
