@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +39,7 @@ class Site:
         self.url = url
         self.spool = spool
         self.stopping = False
+        self.filters: dict[str, Conditions] = {}
         self.number_modifiers: tuple[NumberModifier, ...] = ()
         self.queued: list[tuple[int, float]] = []
         self.admission = Admission(self.crosswalk.studies, self, automatic=True)
@@ -59,6 +62,7 @@ class Site:
                 OrthancDestination(self.anon.client()),
                 OrthancDiskDestination(self.disk.client()),
             ],
+            filters=self.filters,
             spool_dir=self.spool,
             stopping=lambda: self.stopping,
         )
@@ -104,6 +108,49 @@ def test_a_study_arrives_anonymized_at_every_destination(site: Site) -> None:
         ("anon", "delivered", 2),
         ("disk", "delivered", 2),
     ]
+
+
+def test_a_destination_gets_what_its_filter_takes_and_the_rest_is_noted(site: Site) -> None:
+    site.phi.sender = "MR2"
+    site.filters = {
+        "anon": Conditions(({"RemoteAET": ("mr2",)},)),
+        "disk": Conditions(({"RemoteAET": ("ct1",)},)),
+    }
+    assert site.receive_and_run(*TWO_FILES) is None
+    assert (site.anon.texts(), site.disk.texts()) == (TWO_ANONYMIZED, [])
+    assert site.study().state == "delivered"
+    assert [(d.destination, d.state) for d in site.crosswalk.studies.deliveries(1)] == [
+        ("anon", "delivered"),
+        ("disk", "left_out"),
+    ]
+
+
+def test_a_study_that_every_destination_leaves_out_waits_for_a_person(site: Site) -> None:
+    site.filters = dict.fromkeys(("anon", "disk"), Conditions(({"RemoteAET": ("ct1",)},)))
+    assert site.receive_and_run(*TWO_FILES) is None
+    assert site.study().state == "quarantined"
+    assert (site.study().reason or "").startswith("no-destination: ")
+    assert {d.state for d in site.crosswalk.studies.deliveries(1)} == {"left_out"}
+    site.filters = {}
+    site.admission.request(site.study())
+    assert site.run() is None
+    assert site.anon.texts() == site.disk.texts() == TWO_ANONYMIZED
+
+
+def test_a_destination_that_hangs_holds_up_no_other(site: Site) -> None:
+    released = threading.Event()
+    site.anon.before = lambda _method, _path: released.wait(20) and None
+    site.phi.store(*TWO_FILES)
+    site.admit()
+    working = threading.Thread(target=site.run)
+    working.start()
+    deadline = time.monotonic() + 15
+    while site.disk.texts() != TWO_ANONYMIZED and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (site.anon.texts(), site.disk.texts()) == ([], TWO_ANONYMIZED)
+    released.set()
+    working.join()
+    assert site.anon.texts() == TWO_ANONYMIZED
 
 
 def test_what_one_instance_tells_is_taken_out_of_the_others(site: Site) -> None:

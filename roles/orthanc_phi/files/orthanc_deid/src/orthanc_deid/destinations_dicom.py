@@ -205,7 +205,7 @@ class DicomDestination:
             return f"speaks no TLS that is accepted: {error.reason}"
         except OSError as error:
             return f"cannot be reached: {error.strerror or type(error).__name__}"
-        return "does not accept an association; does one of the two expect TLS?"
+        return "ends the association: does it expect TLS, or a certificate of this side?"
 
 
 def _convertible_to(kind: _Kind, accepted: set[_Kind]) -> bool:
