@@ -6,15 +6,30 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import open_url
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "url": {"type": "str", "required": True},
+    "user": {"type": "str", "required": True},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "ca_path": {"type": "path"},
+    "request_timeout": {"type": "int", "default": 5},
+}
+"""The options of the documentation fragment `connection`."""
+
+ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+CHUNK = 1 << 20
 
 
 class OrthancError(Exception):
@@ -25,12 +40,17 @@ class UnreachableError(OrthancError):
     """Nothing answers at the address, or TLS cannot be agreed on."""
 
 
-class RefusedError(OrthancError):
-    """Orthanc answered with an HTTP error status."""
+class ClosedError(UnreachableError):
+    """Something took the connection and closed it, as the engine does while a container starts."""
 
-    def __init__(self, status: int, message: str) -> None:
+
+class RefusedError(OrthancError):
+    """Orthanc answered with an HTTP error status; `reason` is what it said of it."""
+
+    def __init__(self, status: int, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
 
 
 class TimedOutError(OrthancError):
@@ -51,15 +71,80 @@ class OrthancClient:
     ca_path: str | None = None
     timeout: float = 5.0
 
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> OrthancClient:
+        """Return the client that options with the names of `ARGUMENTS` describe."""
+        return cls(
+            url=params["url"],
+            user=params["user"],
+            password=params["password"],
+            ca_path=params.get("ca_path"),
+            timeout=params.get("request_timeout") or 5,
+        )
+
+    @property
+    def host(self) -> str:
+        """The host of the address."""
+        return urlsplit(self.url).hostname or ""
+
     def get(self, path: str) -> Any:
         """Return the decoded JSON answer of a GET request."""
-        return self._request("GET", path)
+        return self._json("GET", path)
 
     def post(self, path: str, body: Any) -> Any:
         """Return the decoded JSON answer of a POST request with a JSON body."""
-        return self._request("POST", path, json.dumps(body))
+        return self._json("POST", path, json.dumps(body))
 
-    def _request(self, method: str, path: str, data: str | None = None) -> Any:
+    def post_text(self, path: str, body: str) -> Any:
+        """Return the decoded JSON answer of a POST request with plain text."""
+        return self._json("POST", path, body)
+
+    def delete(self, path: str) -> None:
+        """Delete something; that it is gone already is no error."""
+        try:
+            self.request("DELETE", path)
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+
+    def upload(self, dicom: bytes) -> dict[str, Any]:
+        """Send one DICOM file and return Orthanc's account of it."""
+        answer = self._json("POST", "/instances", dicom)
+        if not isinstance(answer, dict):
+            raise OrthancError("POST /instances was answered with no account of the instance")
+        return answer
+
+    def download(self, path: str) -> bytes:
+        """Return the answer of a GET request as it is."""
+        return self.request("GET", path)
+
+    def lookup_study(self, study_instance_uid: str) -> str | None:
+        """Return Orthanc's identifier of the study with a StudyInstanceUID, or None."""
+        found = self.post_text("/tools/lookup", study_instance_uid)
+        return next((str(item["ID"]) for item in found if item["Type"] == "Study"), None)
+
+    def certificate_end(self) -> datetime | None:
+        """Return when the certificate ends that the Orthanc shows; None where it uses no TLS."""
+        parts = urlsplit(self.url)
+        if parts.scheme != "https":
+            return None
+        context = ssl.create_default_context(cafile=self.ca_path)
+        address = (self.host, parts.port or 443)
+        try:
+            with (
+                socket.create_connection(address, self.timeout) as plain,
+                context.wrap_socket(plain, server_hostname=self.host) as connection,
+            ):
+                shown = connection.getpeercert() or {}
+        except OSError as error:
+            raise _unreachable(self.url, error, "TLS", self.timeout) from None
+        return datetime.fromtimestamp(
+            ssl.cert_time_to_seconds(str(shown["notAfter"])), timezone.utc
+        )
+
+    def request(self, method: str, path: str, data: str | bytes | None = None) -> bytes:
+        """Return the body of an answer."""
+        request, deadline = f"{method} {path.partition('?')[0]}", time.monotonic() + self.timeout
         try:
             with open_url(
                 self.url.rstrip("/") + path,
@@ -72,18 +157,19 @@ class OrthancClient:
                 timeout=self.timeout,
                 use_proxy=False,
             ) as answer:
-                text = answer.read()
+                return _read(answer, deadline, request, self.timeout)
         except HTTPError as error:
-            message = f"{method} {path} was answered with HTTP {error.code}"
-            raise RefusedError(error.code, message) from None
+            message = f"{request} was answered with HTTP {error.code}"
+            raise RefusedError(error.code, message, _reason(error)) from None
         except TimeoutError:
-            raise TimedOutError(
-                f"{method} {path} got no answer within {self.timeout:g} s"
-            ) from None
+            raise TimedOutError(f"{request} got no answer within {self.timeout:g} s") from None
         except URLError as error:
-            raise _unreachable(self.url, error.reason, f"{method} {path}", self.timeout) from None
-        except (OSError, ssl.SSLError) as error:
-            raise _unreachable(self.url, error, f"{method} {path}", self.timeout) from None
+            raise _unreachable(self.url, error.reason, request, self.timeout) from None
+        except OSError as error:
+            raise _unreachable(self.url, error, request, self.timeout) from None
+
+    def _json(self, method: str, path: str, data: str | bytes | None = None) -> Any:
+        text = self.request(method, path, data)
         try:
             return json.loads(text)
         except ValueError:
@@ -91,9 +177,30 @@ class OrthancClient:
             raise OrthancError(message) from None
 
 
+def _read(answer: Any, deadline: float, request: str, timeout: float) -> bytes:
+    """Read an answer that may not take longer as a whole than the request may."""
+    parts = []
+    while part := answer.read(CHUNK):
+        parts.append(part)
+        if time.monotonic() > deadline:
+            raise TimedOutError(f"{request} got no whole answer within {timeout:g} s")
+    return b"".join(parts)
+
+
+def _reason(error: HTTPError) -> str:
+    """Return what the service says about a refusal; Orthanc itself says nothing of use."""
+    try:
+        told = json.loads(error.read())
+    except (OSError, ValueError):
+        return ""
+    return str(told.get("error", "")) if isinstance(told, dict) else ""
+
+
 def _unreachable(url: str, reason: object, request: str, timeout: float) -> OrthancError:
     if isinstance(reason, (TimeoutError, socket.timeout)):
         return TimedOutError(f"{request} got no answer within {timeout:g} s")
+    if isinstance(reason, (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)):
+        return ClosedError(f"{url} takes connections and closes them at once")
     return UnreachableError(f"{url} cannot be reached: {reason}")
 
 

@@ -11,29 +11,20 @@ module: orthanc_health
 short_description: Wait until an Orthanc is healthy and say what is wrong while it is not
 version_added: 1.0.0
 description:
-  - Asks one Orthanc for its identity, its database, its plugins and its Python script, and repeats
-    that until everything is well or the time is over.
+  - Asks one Orthanc and what is around it, and repeats that until everything is well or the time is
+    over. Everything that is wrong is told in one answer, each with its cause and what to do.
+  - Always looked at are HTTP and TLS, the account, the database, the plugins, Orthanc's failed
+    jobs, and the days that the certificate is still valid. The other checks take place where their
+    option is given.
   - A route that reads the database is part of the check, because C(/system) answers 200 while
     PostgreSQL hangs.
   - Every request has its own time limit, so that the module never hangs.
-author:
-  - imaging.orthanc contributors (@imaging-orthanc)
+  - An error makes the Orthanc unhealthy, and the task fails. A warning is told, and the task does
+    not fail.
+extends_documentation_fragment:
+  - imaging.orthanc.connection
+  - imaging.orthanc.connection.reads
 options:
-  url:
-    description: The base address of the Orthanc, for example C(https://127.0.0.1:8042).
-    type: str
-    required: true
-  user:
-    description: The Orthanc account.
-    type: str
-    required: true
-  password:
-    description: The password of the account.
-    type: str
-    required: true
-  ca_path:
-    description: The file of the certificate authority that signed the Orthanc's certificate.
-    type: path
   aet:
     description: The application entity title that the Orthanc must have.
     type: str
@@ -42,14 +33,54 @@ options:
     type: list
     elements: str
     default: []
-  timeout:
-    description: How many seconds the Orthanc may take to become healthy. V(0) asks once.
+  kind:
+    description:
+      - Which of this collection's plugin scripts the Orthanc must run.
+      - With V(disk), whether it can write its tree is looked at, too.
+    type: str
+    choices: [phi, anon, disk]
+  script_version:
+    description: The version of this collection that the script must be of. Needs O(kind).
+    type: str
+  containers:
+    description:
+      - The containers on the module's host that belong to the Orthanc. Each must run healthily.
+      - Without them the module knows only from its requests whether an Orthanc is starting.
+    type: list
+    elements: str
+    default: []
+  dicom_port:
+    description: The DICOM port, to which a C-ECHO is sent.
     type: int
-    default: 120
-  request_timeout:
-    description: How many seconds one request may take.
+  dicom_host:
+    description: The address of the DICOM port. By default the host in O(url).
+    type: str
+  calling_aet:
+    description:
+      - The application entity title of the C-ECHO.
+      - A title that the Orthanc does not know is refused, which is taken as an answer.
+    type: str
+    default: HEALTH
+  directories:
+    description: The directories on the module's host whose file systems must have room.
+    type: list
+    elements: path
+    default: []
+  free_percent:
+    description:
+      - How much of their space and inodes must be free. Less is a warning, and less than 2 % an
+        error.
     type: int
-    default: 5
+    default: 10
+  certificate_days:
+    description: A warning is given when the certificate is valid for fewer days.
+    type: int
+    default: 21
+  queue_max_age:
+    description:
+      - For PHI, after how many seconds a study that is still under way is a warning.
+      - Studies in quarantine are a warning, too.
+    type: int
   backup_state:
     description:
       - The file in which the backups' program tells how the last backup went.
@@ -60,13 +91,10 @@ options:
     description: The hours after which the next backup is overdue.
     type: int
     default: 3
-attributes:
-  check_mode:
-    description: The module only reads.
-    support: full
-  diff_mode:
-    description: The module changes nothing.
-    support: none
+  timeout:
+    description: How many seconds the Orthanc may take to become healthy. V(0) asks once.
+    type: int
+    default: 120
 """
 
 EXAMPLES = r"""
@@ -78,30 +106,65 @@ EXAMPLES = r"""
     ca_path: /etc/orthanc/ca/ca.crt
     aet: ANON
     plugins: [postgresql-index, python, dicom-web]
+
+- name: Look at everything around PHI, once
+  imaging.orthanc.orthanc_health:
+    url: https://127.0.0.1:8042
+    user: service
+    password: "{{ phi_secrets.secrets.service }}"
+    ca_path: /etc/orthanc/ca/ca.crt
+    kind: phi
+    containers: [orthanc-phi, orthanc-phi-db, orthanc-phi-worker-1]
+    dicom_port: 4242
+    directories: [/srv/orthanc/phi]
+    queue_max_age: 3600
+    backup_state: /var/backups/orthanc/phi/state.json
+    timeout: 0
 """
 
 RETURN = r"""
 state:
-  description: C(healthy), C(unhealthy) or C(unreachable).
+  description:
+    - V(healthy) where no finding is an error.
+    - V(starting) where a container of it is starting, or takes connections and closes them.
+    - V(unreachable) where nothing answers at the address, or its certificate is not trusted.
+    - V(unhealthy) where it answers, but not as it should.
   returned: always
   type: str
+  sample: healthy
 findings:
-  description: What is wrong, each with its severity, cause and remedy. Empty when all is well.
+  description: What is wrong. Empty when all is well.
   returned: always
   type: list
   elements: dict
   contains:
-    check: {description: 'C(http), C(database), C(plugins), C(aet) or C(backup).', type: str}
-    severity: {description: C(error) or C(warning)., type: str}
+    check:
+      description: >-
+        V(http), V(account), V(certificate), V(database), V(plugins), V(script), V(aet), V(dicom),
+        V(disk), V(jobs), V(queue), V(quarantine), V(tree), V(containers) or V(backup).
+      type: str
+    severity: {description: V(error) or V(warning)., type: str}
     cause: {description: What was seen., type: str}
     remedy: {description: What to do., type: str}
 version:
-  description: The Orthanc's version, where it answered.
+  description: The Orthanc's version.
   returned: when the Orthanc answered
   type: str
 plugins:
   description: The plugins that are loaded, with their versions.
   returned: when the Orthanc answered
+  type: dict
+script:
+  description: The kind and version of this collection's script.
+  returned: when the Orthanc answered and O(kind) is given
+  type: dict
+certificate_days:
+  description: How many days the certificate is still valid.
+  returned: when the Orthanc answered over TLS
+  type: int
+queue:
+  description: What PHI tells of its studies.
+  returned: when the Orthanc answered and O(queue_max_age) is given
   type: dict
 waited:
   description: How many seconds the module waited.
@@ -109,160 +172,139 @@ waited:
   type: float
 """
 
-import json
 import time
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.imaging.orthanc.plugins.module_utils import _containers, _health
+from ansible_collections.imaging.orthanc.plugins.module_utils._dicom_echo import EchoTarget
+from ansible_collections.imaging.orthanc.plugins.module_utils._findings import (
+    ERROR,
+    Finding,
+    finding,
+    told,
+)
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
+    ARGUMENTS,
+    ClosedError,
     OrthancClient,
     OrthancError,
     RefusedError,
-    TimedOutError,
     UnreachableError,
     poll,
 )
 
-Finding = dict[str, str]
-
-# Orthanc lists it among the plugins; it is the script that plugins add to the explorer's pages.
-NO_PLUGIN = "explorer.js"
-
-
-def finding(check: str, cause: str, remedy: str, severity: str = "error") -> Finding:
-    """Return one finding in the form that the module documents."""
-    return {"check": check, "severity": severity, "cause": cause, "remedy": remedy}
+UNREACHABLE_REMEDY = (
+    "See the container's log; check the address, the certificate and its authority."
+)
 
 
-def examine(client: OrthancClient, aet: str | None, plugins: list[str]) -> dict[str, Any]:
-    """Look at one Orthanc once and return its state, findings, version and plugins."""
+def examine(client: OrthancClient, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Look at one Orthanc and its surroundings once; return what the module returns of it."""
+    around, starting = _containers.examine(wanted["containers"])
+    around += _health.disk(wanted["directories"], wanted["free_percent"])
+    if wanted["backup_state"]:
+        path, now = Path(wanted["backup_state"]), datetime.now().astimezone()
+        around += _health.backup(path, wanted["backup_max_age"], now)
     try:
         system = client.get("/system")
-    except UnreachableError as error:
-        remedy = "See the container's log; check the address, the certificate and its authority."
-        return {"state": "unreachable", "findings": [finding("http", str(error), remedy)]}
     except OrthancError as error:
-        return {"state": "unhealthy", "findings": [finding("http", str(error), _remedy(error))]}
-    loaded, found = _plugins(client, plugins)
-    found = [*_database(client), *found, *_title(system, aet)]
-    return {
-        "state": "unhealthy" if found else "healthy",
-        "findings": found,
-        "version": system.get("Version", ""),
-        "plugins": loaded,
-    }
+        state = "unreachable" if isinstance(error, UnreachableError) else "unhealthy"
+        if starting or isinstance(error, ClosedError):
+            state = "starting"
+        return {"state": state, "findings": [_silence(error), *around]}
+    result = _ask(client, wanted, system)
+    result["findings"] += around
+    wrong = any(item["severity"] == ERROR for item in result["findings"])
+    result["state"] = ("starting" if starting else "unhealthy") if wrong else "healthy"
+    return result
 
 
-def _remedy(error: OrthancError) -> str:
-    if isinstance(error, RefusedError) and error.status in (401, 403):
-        return "The account or its password is not the one in orthanc.json; run the role again."
-    return "See the container's log."
+def _silence(error: OrthancError) -> Finding:
+    if isinstance(error, UnreachableError):
+        return finding("http", f"{error}.", UNREACHABLE_REMEDY)
+    account = isinstance(error, RefusedError) and error.status in (401, 403)
+    return finding("account" if account else "http", f"{error}.", _health.http_remedy(error))
 
 
-def _database(client: OrthancClient) -> Iterator[Finding]:
-    try:
-        client.get("/changes?last")
-    except TimedOutError as error:
-        remedy = "PostgreSQL hangs: see its container's state and log, its disk."
-        yield finding("database", str(error), remedy)
-    except OrthancError as error:
-        remedy = "PostgreSQL is away: see its container's state and log."
-        yield finding("database", str(error), remedy)
+def _ask(client: OrthancClient, wanted: dict[str, Any], system: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {"version": system.get("Version", ""), "findings": []}
+    findings = result["findings"]
+    days, found = _health.certificate(client, wanted["certificate_days"])
+    if days is not None:
+        result["certificate_days"] = days
+    findings += found
+    findings += _health.database(client)
+    database_answers = not any(item["check"] == "database" for item in findings)
+    result["plugins"], found = _health.plugins(client, wanted["plugins"])
+    findings += found
+    if wanted["kind"]:
+        result["script"], found = _health.script(client, wanted["kind"], wanted["script_version"])
+        findings += found
+    findings += _health.title(system, wanted["aet"])
+    findings += _health.dicom(_target(client, wanted))
+    findings += _health.jobs(client)
+    if wanted["queue_max_age"] is not None and database_answers:
+        result["queue"], found = _health.queue(client, wanted["queue_max_age"])
+        findings += found
+    if wanted["kind"] == "disk" and database_answers:
+        findings += _health.tree(client)
+    return result
 
 
-def _plugins(client: OrthancClient, wanted: list[str]) -> tuple[dict[str, str], list[Finding]]:
-    try:
-        loaded = {
-            name: str(client.get(f"/plugins/{name}").get("Version", ""))
-            for name in client.get("/plugins")
-            if name != NO_PLUGIN
-        }
-    except OrthancError as error:
-        return {}, [finding("plugins", str(error), "See the container's log.")]
-    remedy = "Check Plugins in orthanc.json and the image."
-    missing = [name for name in wanted if name not in loaded]
-    return loaded, [
-        finding("plugins", f"The plugin {name} is not loaded.", remedy) for name in missing
-    ]
-
-
-def _title(system: dict[str, Any], aet: str | None) -> Iterator[Finding]:
-    if aet and system.get("DicomAet") != aet:
-        cause = f"The Orthanc calls itself {system.get('DicomAet')}, not {aet}."
-        yield finding("aet", cause, "Another Orthanc answers at this address; check the ports.")
-
-
-def backup_findings(path: Path, max_age: int, now: datetime) -> Iterator[Finding]:
-    """Yield what is wrong with the backups; ``max_age`` is in hours."""
-    remedy = (
-        "See docs/backup.md, section 'When a backup fails'; playbooks/backup.yml makes one now."
+def _target(client: OrthancClient, wanted: dict[str, Any]) -> EchoTarget | None:
+    if not wanted["dicom_port"]:
+        return None
+    return EchoTarget(
+        host=wanted["dicom_host"] or client.host,
+        port=wanted["dicom_port"],
+        called_aet=wanted["aet"] or "ANY-SCP",
+        calling_aet=wanted["calling_aet"],
+        timeout=client.timeout,
     )
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        error = str(state["error"])
-        age = now - datetime.fromisoformat(state["success"]) if state["success"] else None
-    except FileNotFoundError:
-        yield finding("backup", f"{path} is not there: no backup was made.", remedy, "warning")
-        return
-    except (OSError, ValueError, KeyError, TypeError):
-        yield finding("backup", f"{path} cannot be read.", remedy, "warning")
-        return
-    if error:
-        yield finding("backup", f"The last backup failed: {error}", remedy, "warning")
-    if age is None:
-        yield finding("backup", "No backup has succeeded yet.", remedy, "warning")
-    elif age > timedelta(hours=max_age):
-        cause = (
-            f"The last backup is {age / timedelta(hours=1):.0f} hours old; {max_age} are allowed."
-        )
-        yield finding("backup", cause, remedy, "warning")
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "user": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "ca_path": {"type": "path"},
+            **ARGUMENTS,
             "aet": {"type": "str"},
             "plugins": {"type": "list", "elements": "str", "default": []},
-            "timeout": {"type": "int", "default": 120},
-            "request_timeout": {"type": "int", "default": 5},
+            "kind": {"type": "str", "choices": ["phi", "anon", "disk"]},
+            "script_version": {"type": "str"},
+            "containers": {"type": "list", "elements": "str", "default": []},
+            "dicom_port": {"type": "int"},
+            "dicom_host": {"type": "str"},
+            "calling_aet": {"type": "str", "default": "HEALTH"},
+            "directories": {"type": "list", "elements": "path", "default": []},
+            "free_percent": {"type": "int", "default": 10},
+            "certificate_days": {"type": "int", "default": 21},
+            "queue_max_age": {"type": "int"},
             "backup_state": {"type": "path"},
             "backup_max_age": {"type": "int", "default": 3},
+            "timeout": {"type": "int", "default": 120},
         },
+        required_by={"script_version": ["kind"]},
         supports_check_mode=True,
     )
-    wanted = module.params
-    client = OrthancClient(
-        url=wanted["url"],
-        user=wanted["user"],
-        password=wanted["password"],
-        ca_path=wanted["ca_path"],
-        timeout=wanted["request_timeout"],
-    )
+    client = OrthancClient.of(module.params)
     begun = time.monotonic()
     result: dict[str, Any] = {}
-    for _attempt in poll(begun + wanted["timeout"]):
-        result = examine(client, wanted["aet"], wanted["plugins"])
+    for _attempt in poll(begun + module.params["timeout"]):
+        result = examine(client, module.params)
         if result["state"] == "healthy":
             break
-    if wanted["backup_state"]:
-        path, now = Path(wanted["backup_state"]), datetime.now().astimezone()
-        warnings = list(backup_findings(path, wanted["backup_max_age"], now))
-        for item in warnings:
-            module.warn(f"{item['cause']} {item['remedy']}")
-        result["findings"] = [*result["findings"], *warnings]
     result.update(changed=False, waited=round(time.monotonic() - begun, 1))
+    errors = [item for item in result["findings"] if item["severity"] == ERROR]
+    for item in result["findings"]:
+        if item not in errors:
+            module.warn(told([item]))
     if result["state"] == "healthy":
         module.exit_json(**result)
-    told = " ".join(f"{item['cause']} {item['remedy']}" for item in result["findings"])
-    message = f"{wanted['url']} is {result['state']} after {result['waited']} s. {told}"
+    message = f"{client.url} is {result['state']} after {result['waited']} s. {told(errors)}"
     module.fail_json(msg=message, **result)
 
 

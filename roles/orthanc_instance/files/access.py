@@ -107,6 +107,7 @@ class Table:
             for account, given in accounts.items()
         }
         self._words = frozenset(_words(content["rights"]))
+        self.accounts = {account: list(given) for account, given in accounts.items()}
 
     def effect(self, account: str, method: str, path: str) -> Effect | None:
         """Return what an account's request does, or None where the account may not."""
@@ -218,7 +219,7 @@ def _printable(text: str) -> str:
 
 
 def register(orthanc: Any, kind: str) -> None:
-    """Put the table before all routes of this Orthanc, and answer with tokens for our pages."""
+    """Put the table before all routes of this Orthanc; answer with tokens and what runs here."""
     table = Table(tomllib.loads(TABLE.read_text(encoding="utf-8")), kind)
     configuration = json.loads(orthanc.GetConfiguration())
     find_account = account_of(configuration.get("RegisteredUsers", {}))
@@ -242,5 +243,14 @@ def register(orthanc: Any, kind: str) -> None:
         output.SetHttpHeader("Cache-Control", "no-store")
         output.AnswerBuffer(json.dumps({"token": tokens.issue(user)}), "application/json")
 
+    def deployment(output: Any, _uri: str, **request: Any) -> None:
+        if request["method"] != "GET":
+            output.SendMethodNotAllowed("GET")
+            return
+        told = {"kind": kind, "version": version, "accounts": table.accounts}
+        output.AnswerBuffer(json.dumps(told), "application/json")
+
+    version = configuration.get("Deployment", {}).get("Version", "")
     orthanc.RegisterIncomingHttpRequestFilter(allow)
+    orthanc.RegisterRestCallback("/deployment", deployment)
     orthanc.RegisterRestCallback("/page-token", page_token)

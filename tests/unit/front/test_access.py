@@ -58,7 +58,7 @@ def test_only_the_administrator_reaches_a_dangerous_route(
     kind: str, method: str, path: str
 ) -> None:
     assert allowed(kind, "administrator", method, path)
-    for account in (*PEOPLE, "service"):
+    for account in (*PEOPLE, "service", "metrics"):
         assert not allowed(kind, account, method, path), account
 
 
@@ -247,7 +247,7 @@ def test_a_table_that_cannot_be_read_is_refused(rights: Any, told: str) -> None:
 def test_every_kind_gives_every_account_something() -> None:
     assert set(CONTENT["accounts"]) == {"phi", "anon", "disk"}
     for accounts in CONTENT["accounts"].values():
-        assert set(accounts) == {*PEOPLE, "administrator", "service"}
+        assert set(accounts) == {*PEOPLE, "administrator", "service", "metrics"}
 
 
 class FakeOrthanc:
@@ -261,7 +261,9 @@ class FakeOrthanc:
         self.routes: dict[str, Callable[..., None]] = {}
 
     def GetConfiguration(self) -> str:  # noqa: N802
-        return json.dumps({"RegisteredUsers": {"viewer": "Aaa111bbb222"}})
+        return json.dumps(
+            {"RegisteredUsers": {"viewer": "Aaa111bbb222"}, "Deployment": {"Version": "3.2.1"}}
+        )
 
     def LogWarning(self, text: str) -> None:  # noqa: N802
         self.log.append(text)
@@ -284,6 +286,29 @@ def test_the_filter_asks_the_table_with_what_orthanc_tells() -> None:
     assert not orthanc.filter("/tools/reset", method=2, **told)
     assert "account=viewer" in orthanc.log[0]
     assert not orthanc.filter("/system", method=1, ip="", headers={})
+
+
+def test_the_script_tells_what_it_is_and_who_may_what() -> None:
+    orthanc = FakeOrthanc()
+    access.register(orthanc, "anon")
+    told: list[str] = []
+    output = SimpleNamespace(AnswerBuffer=lambda body, _kind: told.append(body))
+
+    orthanc.routes["/deployment"](output, "/deployment", method="GET")
+
+    answer = json.loads(told[0])
+    assert (answer["kind"], answer["version"]) == ("anon", "3.2.1")
+    assert answer["accounts"]["metrics"] == ["measure"]
+    for account in ("service", "administrator"):
+        assert allowed("anon", account, "GET", "/deployment")
+    assert not allowed("anon", "researcher", "GET", "/deployment")
+
+
+def test_the_account_for_metrics_may_read_metrics_and_nothing_else() -> None:
+    assert allowed("phi", "metrics", "GET", "/tools/metrics-prometheus")
+    assert allowed("phi", "metrics", "GET", "/deid/v1/metrics")
+    for path in ("/system", "/studies", "/deid/v1/status", "/jobs", "/statistics"):
+        assert not allowed("phi", "metrics", "GET", path), path
 
 
 def test_effects_are_told_apart() -> None:

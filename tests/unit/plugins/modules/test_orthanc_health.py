@@ -1,131 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import base64
+import contextlib
 import datetime
-import ipaddress
 import json
+import os
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-PASSWORD = "Sunlight0nTheWater"
-
-
-class StubOrthanc(ThreadingHTTPServer):
-    """What an Orthanc answers, by path: a value, an HTTP status, or an event to wait for."""
-
-    daemon_threads = True
-
-    def __init__(self, certificate: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: dict[str, Any] = {
-            "/system": {"DicomAet": "ANON", "Version": "1.12.7"},
-            "/changes?last": {"Changes": [], "Done": True, "Last": 0},
-            "/plugins": ["explorer.js", "python", "postgresql-index"],
-            "/plugins/python": {"ID": "python", "Version": "5.0"},
-            "/plugins/postgresql-index": {"ID": "postgresql-index", "Version": "7.0"},
-        }
-        self.ended = threading.Event()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves in the middle is part of these tests."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: StubOrthanc
-
-    def do_GET(self) -> None:
-        account = base64.b64encode(f"service:{PASSWORD}".encode()).decode()
-        answer = self.server.answers.get(self.path, 404)
-        if self.headers["Authorization"] != f"Basic {account}":
-            answer = 401
-        if answer == "hang":
-            self.server.ended.wait()
-            return
-        if isinstance(answer, list) and answer and isinstance(answer[0], int):
-            answer = answer.pop(0) if len(answer) > 1 else answer[0]
-        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(answer if isinstance(answer, int) else 200)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
-        pass
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate of its own for 127.0.0.1, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stub")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        signed.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
-
-
-@pytest.fixture
-def orthanc(certificate: Path) -> Iterator[StubOrthanc]:
-    server = StubOrthanc(certificate)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.ended.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+from pynetdicom import AE, evt
 
 
 @pytest.fixture
 def ask(
-    run_module: Callable[..., dict[str, Any]], orthanc: StubOrthanc, certificate: Path
+    run_module: Callable[..., dict[str, Any]], connection: dict[str, Any]
 ) -> Callable[..., dict[str, Any]]:
     def run(**changed: Any) -> dict[str, Any]:
         arguments = {
-            "url": orthanc.url,
-            "user": "service",
-            "password": PASSWORD,
-            "ca_path": str(certificate),
             "aet": "ANON",
             "plugins": ["python", "postgresql-index"],
+            # The stub's certificate is valid for a day.
+            "certificate_days": 0,
             "timeout": 0,
-            "request_timeout": 1,
         }
-        return run_module("orthanc_health", {**arguments, **changed})
+        return run_module("orthanc_health", {**connection, **arguments, **changed})
 
     return run
 
@@ -152,7 +54,7 @@ def test_a_healthy_orthanc_is_healthy_and_says_what_it_is(ask: Ask) -> None:
     assert not answer["changed"]
 
 
-def test_an_orthanc_that_is_starting_is_waited_for(ask: Ask, orthanc: StubOrthanc) -> None:
+def test_an_orthanc_that_is_starting_is_waited_for(ask: Ask, orthanc: Any) -> None:
     orthanc.answers["/changes?last"] = [503, 200]
 
     answer = ask(timeout=30)
@@ -172,7 +74,7 @@ def test_a_wrong_password_is_told_as_such_and_never_shown(ask: Ask) -> None:
 
 
 def test_a_database_that_hangs_is_found_behind_a_system_route_that_answers(
-    ask: Ask, orthanc: StubOrthanc
+    ask: Ask, orthanc: Any
 ) -> None:
     orthanc.answers["/changes?last"] = "hang"
 
@@ -185,9 +87,7 @@ def test_a_database_that_hangs_is_found_behind_a_system_route_that_answers(
     assert "PostgreSQL hangs" in finding["remedy"]
 
 
-def test_an_orthanc_that_hangs_altogether_does_not_hang_the_module(
-    ask: Ask, orthanc: StubOrthanc
-) -> None:
+def test_an_orthanc_that_hangs_altogether_does_not_hang_the_module(ask: Ask, orthanc: Any) -> None:
     orthanc.answers["/system"] = "hang"
 
     answer = ask()
@@ -196,7 +96,7 @@ def test_an_orthanc_that_hangs_altogether_does_not_hang_the_module(
     assert "no answer within 1 s" in only_finding(answer)["cause"]
 
 
-def test_a_database_that_is_away_is_told_as_such(ask: Ask, orthanc: StubOrthanc) -> None:
+def test_a_database_that_is_away_is_told_as_such(ask: Ask, orthanc: Any) -> None:
     orthanc.answers["/changes?last"] = 503
 
     finding = only_finding(ask())
@@ -223,7 +123,7 @@ def test_another_orthanc_at_the_address_is_noticed_by_its_title(ask: Ask) -> Non
     assert "ANON, not DISK" in finding["cause"]
 
 
-def test_everything_that_is_wrong_is_told_at_once(ask: Ask, orthanc: StubOrthanc) -> None:
+def test_everything_that_is_wrong_is_told_at_once(ask: Ask, orthanc: Any) -> None:
     orthanc.answers["/changes?last"] = 500
 
     answer = ask(aet="DISK", plugins=["gdcm"])
@@ -255,7 +155,7 @@ def test_a_certificate_of_another_authority_is_not_trusted(ask: Ask) -> None:
     assert "certificate verify failed" in only_finding(answer)["cause"].lower()
 
 
-def test_something_else_that_answers_is_no_orthanc(ask: Ask, orthanc: StubOrthanc) -> None:
+def test_something_else_that_answers_is_no_orthanc(ask: Ask, orthanc: Any) -> None:
     orthanc.answers["/system"] = b"<html>Welcome</html>"
 
     answer = ask()
@@ -296,3 +196,217 @@ def test_a_backup_as_it_should_be_is_no_finding(ask: Ask, tmp_path: Path) -> Non
     (tmp_path / "state.json").write_text(json.dumps({"success": now, "error": ""}))
 
     assert ask(backup_state=str(tmp_path / "state.json"))["findings"] == []
+
+
+@pytest.fixture
+def dicom_server() -> Iterator[int]:
+    """A DICOM server that knows one caller."""
+    server = AE(ae_title="ANON")
+    server.add_supported_context("1.2.840.10008.1.1")
+    server.require_called_aet = True
+    server.require_calling_aet = ["KNOWN"]
+    running = server.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda _event: 0x0000)]
+    )
+    yield running.socket.getsockname()[1]
+    running.shutdown()
+
+
+def test_a_certificate_that_ends_soon_is_a_warning_with_its_days(ask: Ask) -> None:
+    answer = ask(certificate_days=21)
+
+    (finding,) = answer["findings"]
+    assert answer["state"] == "healthy"
+    assert answer["certificate_days"] == 0
+    assert (finding["check"], finding["severity"]) == ("certificate", "warning")
+
+
+def test_the_script_is_told_by_kind_and_version(ask: Ask, orthanc: Any) -> None:
+    answer = ask(kind="anon", script_version="1.0.0")
+
+    assert answer["script"] == {"kind": "anon", "version": "1.0.0"}
+    assert answer["state"] == "healthy"
+    wrong = ask(kind="phi", script_version="2.0.0")
+    assert [item["cause"] for item in wrong["findings"]] == [
+        "The Orthanc runs the script of anon, not of phi.",
+        "The script is of version 1.0.0, not 2.0.0.",
+    ]
+    orthanc.answers["/deployment"] = 404
+    assert only_finding(ask(kind="anon"))["check"] == "script"
+
+
+@pytest.mark.parametrize("calling_aet", ["KNOWN", "STRANGER"])
+def test_a_dicom_port_that_answers_or_refuses_a_stranger_is_well(
+    ask: Ask, dicom_server: int, calling_aet: str
+) -> None:
+    assert ask(dicom_port=dicom_server, calling_aet=calling_aet)["state"] == "healthy"
+
+
+def test_a_dicom_port_of_another_title_is_an_error(
+    ask: Ask, orthanc: Any, dicom_server: int
+) -> None:
+    orthanc.answers["/system"] = {"DicomAet": "OTHER"}
+
+    finding = only_finding(ask(aet="OTHER", dicom_port=dicom_server, calling_aet="KNOWN"))
+
+    assert finding["check"] == "dicom"
+    assert "the called AE title is not its own" in finding["cause"]
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_something_else_on_the_dicom_port_is_an_error(ask: Ask, says: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = threading.Thread(target=_answer_once, args=(other, says))
+        thread.start()
+        finding = only_finding(ask(dicom_port=other.getsockname()[1]))
+        thread.join()
+
+    assert finding["check"] == "dicom"
+
+
+def _answer_once(server: socket.socket, says: bytes) -> None:
+    connection, _ = server.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.recv(1024)
+        connection.sendall(says)
+
+
+def test_a_dicom_port_that_says_nothing_does_not_hang_the_module(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        finding = only_finding(ask(dicom_port=silent.getsockname()[1]))
+
+    assert "within 1 s" in finding["cause"]
+
+
+def test_failed_jobs_are_a_warning(ask: Ask, orthanc: Any) -> None:
+    orthanc.answers["/jobs?expand"] = [{"State": "Failure"}, {"State": "Success"}]
+
+    answer = ask()
+
+    (finding,) = answer["findings"]
+    assert answer["state"] == "healthy"
+    assert finding["cause"].startswith("1 of Orthanc's jobs")
+
+
+def test_an_old_queue_and_a_quarantine_are_warnings(ask: Ask, orthanc: Any) -> None:
+    orthanc.answers["/deid/v1/status"] = {
+        "states": {"quarantined": 2},
+        "queue_length": 3,
+        "oldest_age_seconds": 7300,
+    }
+
+    answer = ask(queue_max_age=3600)
+
+    assert answer["state"] == "healthy"
+    assert answer["queue"]["queue_length"] == 3
+    old, quarantine = answer["findings"]
+    assert "the oldest for 2:01:40" in old["cause"]
+    assert quarantine["check"] == "quarantine"
+    assert ask(queue_max_age=7300)["findings"] == [quarantine]
+
+
+def test_a_pipeline_that_does_not_tell_of_its_queue_is_an_error(ask: Ask) -> None:
+    assert only_finding(ask(queue_max_age=3600))["check"] == "queue"
+
+
+def test_a_tree_that_cannot_be_written_is_an_error(ask: Ask, orthanc: Any) -> None:
+    orthanc.answers["/deployment"] = {"kind": "disk", "version": "1.0.0"}
+    orthanc.answers["/disk/status"] = {"problem": ""}
+    assert ask(kind="disk")["state"] == "healthy"
+
+    orthanc.answers["/disk/status"] = {"problem": "no space left"}
+
+    assert "no space left" in only_finding(ask(kind="disk"))["cause"]
+
+
+def test_a_full_file_system_is_told_before_and_when_it_is_full(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 5
+
+    def statvfs(_path: str) -> os.statvfs_result:
+        return os.statvfs_result((4096, 4096, 100, 50, free, 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    (finding,) = ask(directories=["/srv"])["findings"]
+    assert finding["severity"] == "warning"
+    assert "5.0 % of the space of /srv" in finding["cause"]
+    free = 1
+    assert only_finding(ask(directories=["/srv"]))["check"] == "disk"
+
+
+def test_a_directory_that_is_away_is_an_error(ask: Ask, tmp_path: Path) -> None:
+    assert "cannot be looked at" in only_finding(ask(directories=[str(tmp_path / "x")]))["cause"]
+
+
+def test_an_orthanc_behind_a_port_that_closes_at_once_is_starting(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        thread = threading.Thread(target=_answer_once, args=(port, b""))
+        thread.start()
+        answer = ask(url=f"https://127.0.0.1:{port.getsockname()[1]}")
+        thread.join()
+
+    assert answer["state"] == "starting"
+    assert answer["failed"]
+
+
+@pytest.mark.parametrize(
+    ("container", "state", "told"),
+    [
+        ({"Status": "running", "Health": {"Status": "healthy"}}, "healthy", ""),
+        ({"Status": "running", "Health": {"Status": "unhealthy"}}, "unhealthy", "unhealthy"),
+        ({"Status": "paused"}, "unhealthy", "is paused"),
+        ({"Status": "exited", "ExitCode": 255}, "unhealthy", "exit code 255"),
+        ({"Status": "exited", "OOMKilled": True}, "unhealthy", "more memory"),
+        ({"Status": "restarting", "ExitCode": 1}, "unhealthy", "again and again"),
+        (None, "unhealthy", "There is no container one"),
+    ],
+)
+def test_the_containers_around_it_are_judged(
+    ask: Ask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    container: dict[str, Any] | None,
+    state: str,
+    told: str,
+) -> None:
+    _engine(tmp_path, monkeypatch, container)
+
+    answer = ask(containers=["one"])
+
+    assert answer["state"] == state
+    assert told in str(answer["findings"])
+
+
+def test_an_orthanc_whose_container_is_starting_is_starting(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _engine(tmp_path, monkeypatch, {"Status": "running", "Health": {"Status": "starting"}})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        answer = ask(url=f"https://127.0.0.1:{free.getsockname()[1]}", containers=["one"])
+
+    assert answer["state"] == "starting"
+
+
+def _engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any] | None) -> None:
+    """Put a docker command into the path that tells of one container."""
+    found = [] if state is None else [{"Name": "/one", "State": state}]
+    (tmp_path / "docker.json").write_text(json.dumps(found))
+    command = tmp_path / "docker"
+    ending = "" if state else "echo 'Error: No such container: one' >&2; exit 1"
+    command.write_text(f"#!/bin/sh\ncat {tmp_path}/docker.json\n{ending}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+
+def test_an_engine_that_fails_is_told_as_such(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "docker"
+    command.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    assert "Cannot connect to the Docker daemon" in only_finding(ask(containers=["one"]))["cause"]

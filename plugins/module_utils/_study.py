@@ -1,0 +1,92 @@
+# Copyright (c) imaging.orthanc contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One study on the PHI Orthanc: how far it is, and what a person may decide about it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
+    ORTHANC_ID,
+    OrthancClient,
+    OrthancError,
+    RefusedError,
+    poll,
+)
+
+UNDER_WAY = frozenset({"queued", "working", "delivering"})
+WITHDRAWN = frozenset({"withdrawing", "withdrawn"})
+UNKNOWN: dict[str, Any] = {"state": "unknown", "finished": True, "destinations": []}
+"""What is told of a study that PHI holds and the crosswalk does not know yet."""
+
+
+class StudyError(Exception):
+    """What was asked of the study did not come about; the message says why, and what to do."""
+
+
+class PhiStudy:
+    """A study of the PHI Orthanc, by Orthanc's identifier."""
+
+    def __init__(self, client: OrthancClient, orthanc_id: str) -> None:
+        self._client = client
+        self.orthanc_id = orthanc_id
+
+    @classmethod
+    def find(cls, client: OrthancClient, name: str) -> PhiStudy:
+        """Find a study by Orthanc's identifier or its StudyInstanceUID.
+
+        Raises:
+            StudyError: PHI holds no study of this UID.
+        """
+        if ORTHANC_ID.fullmatch(name):
+            return cls(client, name)
+        found = client.lookup_study(name)
+        if found is None:
+            raise StudyError(
+                f"PHI holds no study with the StudyInstanceUID {name}. A study that was deleted "
+                "there is named by Orthanc's identifier, as `orthanc-deid studies --json` shows it."
+            )
+        return cls(client, found)
+
+    def look(self) -> dict[str, Any]:
+        """Return what is known of the study; `UNKNOWN` while the crosswalk does not know it."""
+        try:
+            told = self._client.get(f"/deid/v1/studies/{self.orthanc_id}")
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            return dict(UNKNOWN)
+        if not isinstance(told, dict):
+            raise OrthancError("PHI told nothing of use about the study")
+        return told
+
+    def ask(self, operation: str, **body: Any) -> dict[str, Any]:
+        """Have something done to the study; returns what is then known of it.
+
+        Raises:
+            StudyError: the study's state does not allow it.
+        """
+        given = {key: value for key, value in body.items() if value is not None}
+        try:
+            told = self._client.post(f"/deid/v1/studies/{self.orthanc_id}/{operation}", given)
+        except RefusedError as error:
+            if not error.reason:
+                raise
+            raise StudyError(f"PHI does not {operation} the study: {error.reason}.") from None
+        return dict(told)
+
+    def wait(self, timeout: float) -> dict[str, Any]:
+        """Wait until no worker has anything to do for the study; returns what is then known.
+
+        Raises:
+            StudyError: that takes longer than `timeout` seconds.
+        """
+        told: dict[str, Any] = {}
+        for _attempt in poll(time.monotonic() + timeout):
+            told = self.look()
+            if told["finished"]:
+                return told
+        waits = told.get("reason") or "see whether the workers run"
+        raise StudyError(f"After {timeout:g} s the study is still {told['state']}: {waits}.")
