@@ -11,7 +11,7 @@ from orthanc_deid.conditions import parse_conditions
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.numbering import Cohort, Numbering, PseudonymFormat
-from orthanc_deid.patient import NotListed, Patient
+from orthanc_deid.patient import ROUND_TRIP, NotListed, Patient
 from orthanc_deid.states import TRANSITIONS, IllegalTransitionError, State
 from orthanc_deid.studies import AmbiguousNameError
 from orthanc_deid.subject import Subject
@@ -158,6 +158,27 @@ def test_a_patient_that_is_in_no_list_waits(crosswalk: Crosswalk) -> None:
     assert "MRN-1" not in repr(caught.value)
     crosswalk.numbering = Numbering("given", unlisted="number")
     assert crosswalk.subject("MRN-1").number == 1
+
+
+@pytest.mark.parametrize(
+    "numbering",
+    [
+        Numbering(),
+        Numbering("random"),
+        Numbering("cohort", (Cohort("breast", 1, 9, parse_conditions([{"Modality": "MG"}])[0]),)),
+        Numbering("given"),
+        Numbering(subject_per="accession"),
+    ],
+    ids=lambda numbering: f"{numbering.scheme}, per {numbering.subject_per}",
+)
+def test_the_sites_own_test_uses_up_no_number_of_a_patient(
+    embedded: sa.URL, numbering: Numbering
+) -> None:
+    site = Crosswalk(embedded, base_name="DEMO", numbering=numbering)
+    tested = [site.subject(*ROUND_TRIP, "ROUND-TRIP-0", samples=[{}]) for _ in range(2)]
+    assert tested[0] == tested[1]
+    assert tested[0].number == 999_999_999
+    assert Crosswalk(embedded, base_name="DEMO").subject("MRN-1").number == 1
 
 
 def test_a_changed_format_never_gives_one_pseudonym_to_two_subjects(embedded: sa.URL) -> None:

@@ -27,6 +27,8 @@ from orthanc_deid.subject import Subject
 MAX_RANDOM_NUMBER = 999_999
 MAX_DATE_OFFSET: Final = 365  # days
 RANDOM_DRAWS: Final = 10_000
+ROUND_TRIP_NUMBER: Final = 999_999_999
+"""The number of the subject of the site's own tests, far from those of patients."""
 
 
 class SubjectRow(NamedTuple):
@@ -196,7 +198,8 @@ class Crosswalk:
         return rows.pop() if rows else None
 
     def _add(self, patient: Patient, samples: Sequence[Sample]) -> SubjectRow:
-        if self.numbering.scheme == "given" and self.numbering.unlisted == "wait":
+        scheme, unlisted = self.numbering.scheme, self.numbering.unlisted
+        if scheme == "given" and unlisted == "wait" and not patient.is_of_round_trip:
             raise NotListed(patient)
         with self.engine.begin() as connection:
             last_number = self.lock_project(connection)
@@ -204,7 +207,12 @@ class Crosswalk:
             found = self._find(connection, patient)
             if found is not None:
                 return found
-            row = self.insert_subject(connection, self._number(connection, last_number, samples))
+            number = (
+                ROUND_TRIP_NUMBER
+                if patient.is_of_round_trip
+                else self._number(connection, last_number, samples)
+            )
+            row = self.insert_subject(connection, number)
             per_accession = self.numbering.subject_per == "accession"
             connection.execute(
                 patient_identifiers.insert().values(
@@ -300,7 +308,9 @@ class Crosswalk:
         """Return the number after the highest that was ever used."""
         # The highest number counts too: the project may have drawn its numbers before.
         highest = connection.scalar(
-            sa.select(sa.func.max(subjects.c.number)).where(subjects.c.project == self.project)
+            sa.select(sa.func.max(subjects.c.number)).where(
+                subjects.c.project == self.project, subjects.c.number != ROUND_TRIP_NUMBER
+            )
         )
         number = max(last_number, highest or 0) + 1
         connection.execute(

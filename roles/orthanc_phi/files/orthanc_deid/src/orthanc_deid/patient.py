@@ -9,6 +9,9 @@ from typing import Protocol
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.subject import NOT_LISTED
 
+ROUND_TRIP = "ORTHANC-ROUND-TRIP", "imaging.orthanc"
+"""Patient ID and issuer of the studies by which a site tests itself."""
+
 
 class Named(Protocol):
     """What says of itself who its patient is, such as `identity.Identity`."""
@@ -47,6 +50,11 @@ class Patient:
             "" if issuer == own_issuer else issuer,
             self.accession.strip(),
         )
+
+    @property
+    def is_of_round_trip(self) -> bool:
+        """Whether it is nobody, but the subject of the site's own tests (`orthanc_roundtrip`)."""
+        return (self.patient_id, self.issuer) == ROUND_TRIP
 
     def issuers(self, own_issuer: str) -> frozenset[str]:
         """Return the issuers under which the crosswalk may have the patient.
