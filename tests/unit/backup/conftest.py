@@ -28,6 +28,7 @@ def config(tmp_path: Path) -> Config:
         secrets=tmp_path / "secrets",
         keys=("uid_key",),
         authority=tmp_path / "ca",
+        published=None,
         recipients=(),
         keep={"hourly": 2},
         max_age=3,

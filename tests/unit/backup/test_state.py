@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,6 +51,18 @@ def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_state(tmp_path, state)
 
     assert read_state(tmp_path) == state
+
+
+def test_a_state_is_told_to_who_may_not_read_the_backups(tmp_path: Path) -> None:
+    published = tmp_path / "public/backup.json"
+    state = State(ago(0), ago(1), "20260131T111700Z", "")
+    write_state(tmp_path, state, published)  # where nobody wants to know
+    published.parent.mkdir()
+
+    write_state(tmp_path, state, published)
+
+    assert json.loads(published.read_text()) == asdict(state)
+    assert published.stat().st_mode & 0o777 == 0o444
 
 
 def test_of_what_a_program_says_only_words_without_a_name_are_repeated() -> None:

@@ -51,11 +51,12 @@ def _create(config: Config, told: argparse.Namespace) -> Iterator[str]:
     except BackupError as error:
         stamp = now.isoformat(timespec="seconds")
         failed = State(stamp, last.success, last.backup, str(error))
-        write_state(config.directory, failed)
+        write_state(config.directory, failed, config.published)
         mail.send(config, complaint(failed, now, config.max_age))
         raise
     success = backup.manifest.time.isoformat(timespec="seconds")
-    write_state(config.directory, State(success, success, backup.manifest.moment, ""))
+    made = State(success, success, backup.manifest.moment, "")
+    write_state(config.directory, made, config.published)
     yield from _described(backup)
     if not backup.manifest.encrypted:
         yield (

@@ -41,7 +41,7 @@ class Config:
     ``name`` is the Orthanc's container, whose database's container appends ``-db``; ``image`` is
     PostgreSQL's, and ``max_age`` the hours after which the next backup is overdue. ``keys`` are the
     secrets that can never be made again. ``authority`` is the directory of the site's certificate
-    authority, where it is on this host.
+    authority, where it is on this host. ``published`` is where the state is told to others.
     """
 
     kind: str
@@ -57,6 +57,7 @@ class Config:
     secrets: Path
     keys: tuple[str, ...]
     authority: Path | None
+    published: Path | None
     recipients: tuple[str, ...]
     keep: dict[str, int]
     max_age: int
@@ -96,6 +97,7 @@ def read_config(path: Path) -> Config:
             databases=tuple(Database(**database) for database in told["databases"]),
             guarded=tuple(Guarded(**table) for table in told["guarded"]),
             authority=Path(told["authority"]) if told["authority"] else None,
+            published=Path(told["published"]) if told["published"] else None,
             keys=tuple(told["keys"]),
             recipients=tuple(told["recipients"]),
         )

@@ -31,9 +31,13 @@ def read_state(directory: Path) -> State:
         return State("", "", "", "")
 
 
-def write_state(directory: Path, state: State) -> None:
-    """Write the state."""
-    write(directory / STATE, json.dumps(asdict(state), indent=2) + "\n")
+def write_state(directory: Path, state: State, published: Path | None = None) -> None:
+    """Write the state, and where others read it, who may not read the backups."""
+    text = json.dumps(asdict(state), indent=2) + "\n"
+    write(directory / STATE, text)
+    if published and published.parent.is_dir():
+        write(published, text)
+        published.chmod(0o444)
 
 
 def complaint(state: State, now: datetime, max_age: int) -> str:

@@ -17,7 +17,12 @@ Ask = Callable[..., dict[str, Any]]
 def told(state: str, **more: Any) -> dict[str, Any]:
     """What PHI says of a study."""
     under_way = state in {"queued", "working", "delivering", "withdrawing"}
-    known: dict[str, Any] = {"study": 7, "reason": None, "finished": not under_way, "destinations": []}
+    known: dict[str, Any] = {
+        "study": 7,
+        "reason": None,
+        "finished": not under_way,
+        "destinations": [],
+    }
     return {**known, "state": state, **more}
 
 
