@@ -45,7 +45,7 @@ system:
     version: {description: Orthanc's version., type: str}
     aet: {description: Its application entity title., type: str}
     dicom_port: {description: Its DICOM port, inside its container., type: int}
-    database: {description: The plugin that keeps its index; empty for SQLite., type: str}
+    database: {description: The library that keeps its index; empty for SQLite., type: str}
     kind:
       description: V(phi), V(anon) or V(disk); empty where no script of this collection runs.
       type: str
@@ -110,7 +110,7 @@ def collect(client: OrthancClient) -> dict[str, Any]:
             "version": system.get("Version", ""),
             "aet": system.get("DicomAet", ""),
             "dicom_port": system.get("DicomPort"),
-            "database": system.get("DatabaseBackendPlugin") or "",
+            "database": (system.get("DatabaseBackendPlugin") or "").rpartition("/")[2],
             "kind": deployment.get("kind", ""),
             "script_version": deployment.get("version", ""),
         },
