@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ import httpx
 from orthanc_deid.destination_config import Server
 from orthanc_deid.errors import Dropped, Quarantine
 from orthanc_deid.orthanc_client import OrthancClient
+from orthanc_deid.pixel_rules import PixelRule
 from orthanc_deid.report import Record
 from orthanc_deid.study_deidentification import Deidentification
 from orthanc_deid.subject import Subject
@@ -132,8 +133,15 @@ def _json(content: Any) -> httpx.Response:
     return httpx.Response(200, content=json.dumps(content))
 
 
+@dataclass
 class FakeEngine:
     """Replaces the names in a file, and nothing else."""
+
+    drawn: tuple[PixelRule, ...] = ()
+
+    def with_drawn(self, drawn: tuple[PixelRule, ...]) -> FakeEngine:
+        """The engine that knows what persons drew."""
+        return replace(self, drawn=drawn)
 
     def map_uid(self, old: str) -> str:
         """The new UID."""
@@ -146,7 +154,7 @@ class FakeEngine:
         _, study, series, sop, text = data.decode().split("|")
         if text == "bug":
             raise KeyError("the value MRN-1")
-        if text == "burned-in":
+        if text == "burned-in" and not self.drawn:
             raise Quarantine("pixels", "look at it")
         if text == "letter":
             raise Dropped("document", "it is a letter")

@@ -23,6 +23,7 @@ from orthanc_deid.destinations_orthanc import OrthancDestination, OrthancDiskDes
 from orthanc_deid.logs import JsonFormatter
 from orthanc_deid.modifiers import NumberModifier
 from orthanc_deid.numbering import Cohort, Numbering
+from orthanc_deid.rectangles import Rectangle
 from orthanc_deid.schema import patient_identifiers, studies
 from orthanc_deid.states import State
 from orthanc_deid.studies import Study
@@ -479,3 +480,14 @@ def test_the_whole_way_asks_nothing_identified_of_a_destination(site: Site) -> N
     site.receive_and_run(*TWO_FILES)
     assert seen
     assert "MRN-1" not in str(seen)
+
+
+def test_a_study_goes_out_when_what_held_it_back_is_drawn_over(site: Site) -> None:
+    site.receive_and_run(file("MRN-1", "1.2.3", "1", "burned-in"))
+    assert site.study().state is State.QUARANTINED
+    image = {"StudyInstanceUID": "1.2.3", "Rows": "48", "Columns": "64"}
+    area = [Rectangle(0, 0, 64, 8)]
+    site.crosswalk.drawn_rules.add(1, image, area, scope="study", actor="ann")
+    site.crosswalk.studies.requeue(1, actor="ann")
+    site.run()
+    assert site.study().state is State.DELIVERED

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from orthanc_deid import database
 from orthanc_deid.conditions import Sample
 from orthanc_deid.config import Config
+from orthanc_deid.drawn_rules import DrawnRules
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.events import now
 from orthanc_deid.lookup import Lookup
@@ -65,6 +66,7 @@ class Crosswalk:
         self.project = project
         self.studies = Studies(self.engine, project)
         self.lookup = Lookup(self.engine, project)
+        self.drawn_rules = DrawnRules(self.engine)
 
     @classmethod
     def from_config(cls, config: Config) -> Crosswalk:

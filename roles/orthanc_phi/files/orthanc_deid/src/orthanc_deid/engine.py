@@ -6,7 +6,7 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -29,6 +29,7 @@ from orthanc_deid.part10 import close_dataset, file_head, open_instance
 from orthanc_deid.pixel_cleaning import PixelCleaner
 from orthanc_deid.pixel_decision import Blank
 from orthanc_deid.pixel_risks import BURNED_IN_ANNOTATION, MODALITY
+from orthanc_deid.pixel_rules import PixelRule
 from orthanc_deid.places import Place
 from orthanc_deid.plan import LOOK, SOP_CLASS, make_tables
 from orthanc_deid.report import Record
@@ -40,6 +41,7 @@ from orthanc_deid.treatment import Context, Treatment, charset_of
 
 UID_CACHE: Final = 65536
 STUDIES: Final = 4  # that a process works on at a time; what it remembers of each takes room
+DRAWN_CACHE: Final = 8
 _NUMBER_DIGITS: Final = 15  # fits SH (16 characters)
 
 
@@ -89,6 +91,7 @@ class Engine:
         self._map_uid = lru_cache(UID_CACHE)(self._new_uid)
         self._own = lru_cache(STUDIES)(self._own_elements)
         self._top = lru_cache(STUDIES)(self._new_top)
+        self._with_drawn = lru_cache(DRAWN_CACHE)(self._make_with_drawn)
 
     def _rule(self, tag: int, vr: str) -> Rule | None:
         return self.profile.rule(tag, vr) or (LOOK if tag in self._pixels.tags else None)
@@ -97,6 +100,14 @@ class Engine:
         if self.profile.keeps_uids and uids.is_valid(old):
             return old
         return uids.map_uid(self._keys.uid, old)
+
+    def with_drawn(self, drawn: tuple[PixelRule, ...]) -> Engine:
+        """Return the engine that also blanks what persons drew; the same one for the same rules."""
+        return self._with_drawn(drawn) if drawn else self
+
+    def _make_with_drawn(self, drawn: tuple[PixelRule, ...]) -> Engine:
+        rules = replace(self.profile.pixel_rules, drawn=drawn)
+        return Engine(replace(self.profile, pixel_rules=rules), self._keys)
 
     def map_uid(self, old: str) -> str:
         """Return the new UID of a UID, the same in every instance of the project."""

@@ -132,8 +132,7 @@ def decide(values: Values, regions: Sequence[Rectangle | None], rules: PixelRule
             "have the object corrected at its source",
         )
     overlay_bits = _overlay_bits(values)
-    rule = rules.find(values, columns)
-    name, rectangles = _rectangles(values, regions, rule, columns, rows)
+    name, rectangles = _rectangles(values, regions, rules, columns, rows)
     if rectangles or overlay_bits:
         return Blank(name or "overlay in the pixels", rectangles, overlay_bits)
     return Clean(name)
@@ -142,11 +141,33 @@ def decide(values: Values, regions: Sequence[Rectangle | None], rules: PixelRule
 def _rectangles(
     values: Values,
     regions: Sequence[Rectangle | None],
-    rule: PixelRule | None,
+    rules: PixelRules,
     columns: int,
     rows: int,
 ) -> tuple[str, tuple[Rectangle, ...]]:
     """Return what decides, and what it blanks."""
+    rule = rules.find(values, columns)
+    drawn = rules.find_drawn(values, columns)
+    if not drawn:
+        return _of_rules(values, regions, rule, columns, rows)
+    if rule is None or rule.verdict == "quarantine":
+        # A person has looked at such images.
+        name, others = "", _around_regions(values, regions, columns, rows)
+    else:
+        name, others = _of_rules(values, regions, rule, columns, rows)
+    names = [one.name for one in (*drawn, *((rule,) if name and rule else ()))]
+    blanked = (area for one in drawn for area in _of_rule(one, columns, rows))
+    return ", ".join(names), (*blanked, *others)
+
+
+def _of_rules(
+    values: Values,
+    regions: Sequence[Rectangle | None],
+    rule: PixelRule | None,
+    columns: int,
+    rows: int,
+) -> tuple[str, tuple[Rectangle, ...]]:
+    """Return what decides where nobody drew anything, and what it blanks."""
     if rule is not None and rule.verdict == "quarantine":
         raise Quarantine(
             "pixel-rule",

@@ -78,18 +78,28 @@ class PixelRule:
 
 @dataclass(frozen=True, slots=True)
 class PixelRules:
-    """The rules in the order in which they are asked: the first that matches decides."""
+    """The rules in the order in which they are asked: the first that matches decides.
+
+    Attributes:
+        drawn: what persons drew on images; all that match are blanked, whatever else is.
+    """
 
     rules: tuple[PixelRule, ...]
+    drawn: tuple[PixelRule, ...] = ()
 
     @property
     def tags(self) -> frozenset[int]:
         """The attributes that the rules compare."""
-        return frozenset(part.tag for rule in self.rules for part in comparisons(rule.signature))
+        rules = (*self.rules, *self.drawn)
+        return frozenset(part.tag for rule in rules for part in comparisons(rule.signature))
 
     def find(self, values: Values, columns: int) -> PixelRule | None:
         """Return the first rule that matches."""
         return next((rule for rule in self.rules if rule.matches(values, columns)), None)
+
+    def find_drawn(self, values: Values, columns: int) -> tuple[PixelRule, ...]:
+        """Return what persons drew on such images."""
+        return tuple(rule for rule in self.drawn if rule.matches(values, columns))
 
 
 def load_pixel_rules(site: Sequence[Mapping[str, object]] = ()) -> PixelRules:

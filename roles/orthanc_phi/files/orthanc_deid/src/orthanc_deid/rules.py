@@ -158,7 +158,7 @@ class Profile:
             [asdict(modifier) for modifier in self.number_modifiers],
             self.documents,
             profile_table()["edition"],
-            [repr(rule) for rule in self.pixel_rules.rules],
+            [repr(rule) for rule in (*self.pixel_rules.drawn, *self.pixel_rules.rules)],
             sorted(self.second_look),
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -182,6 +182,26 @@ workers = sa.Table(
     sa.Column("spool_total", sa.BigInteger, nullable=False),
 )
 
+# What persons drew on images to have it blanked: for one study, or for all images of a device.
+drawn_rules = sa.Table(
+    "drawn_rules",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    # Of a rule for one study; else it is one for a device.
+    sa.Column("study_id", KEY, sa.ForeignKey(studies.c.id, ondelete="CASCADE"), index=True),
+    # What images must say exactly: keyword and value.
+    sa.Column("conditions", sa.JSON, nullable=False),
+    # [left, top, width, height]
+    sa.Column("rectangles", sa.JSON, nullable=False),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    # A rule that is ended stays, so that what was blanked by it can be told.
+    sa.Column("ended_by", sa.Text),
+    sa.Column("ended_at", UtcDateTime),
+    sa.CheckConstraint("(ended_by IS NULL) = (ended_at IS NULL)", name="ended_by_somebody"),
+)
+
 # The lookup table: what a study says of its patient, beside what stands there instead. One table,
 # so that each column can be filtered and sorted by an index. Empty is not known, or not there.
 _LOOKUP_TEXTS = (

@@ -79,6 +79,7 @@ class StudyDeidentifier:
         self._crosswalk = crosswalk
         self._source = source
         self._deid = deidentification
+        self._engine = deidentification.engine
         self._go_on = go_on
 
     def run(self, study: Study, instance_ids: list[str], spool: Spool) -> DeidentifiedStudy:
@@ -104,6 +105,8 @@ class StudyDeidentifier:
             anonymous_study_uid=anonymous_uid,
             subject=subject,
         )
+        drawn = self._crosswalk.drawn_rules.of_study(study.id)
+        self._engine = self._deid.engine.with_drawn(tuple(rule.pixel_rule() for rule in drawn))
         self._crosswalk.lookup.identified(study.id, first, subject, anonymous_uid)
         record = self._instances(instance_ids, subject, spool)
         made = next(iter(spool.files.values())).read_bytes()
@@ -179,7 +182,7 @@ class StudyDeidentifier:
             _refuse_deidentified(identity)
             identifiers, known = told or _told_by([identity], former)
             try:
-                output = self._deid.engine.deidentify(data, subject, identifiers, known)
+                output = self._engine.deidentify(data, subject, identifiers, known)
             except Dropped as reason:
                 return _Done(instance_id, identity, reason)
             spool.add(output.sop_instance_uid, output.data)
