@@ -125,7 +125,7 @@ def look(
     phi: httpx.Client, anon: httpx.Client, disk: httpx.Client, journey: Journey
 ) -> tuple[int, str]:
     """Return how many instances of a study are on Anon and Disk together, and its state."""
-    answer = phi.get(f"/deid/studies/{journey.phi_id}")
+    answer = phi.get(f"/deid/v1/studies/{journey.phi_id}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return 0, "waits until no more instances come"
     study = answer.raise_for_status().json()

@@ -137,7 +137,7 @@ def state(study_instance_uid: str) -> dict[str, Any]:
     """Return how far a study has come, as PHI tells it; empty while it does not know it."""
     study = orthanc_id("phi", study_instance_uid)
     with client("phi") as orthanc:
-        answer = orthanc.get(f"/deid/studies/{study}")
+        answer = orthanc.get(f"/deid/v1/studies/{study}")
     return answer.json() if answer.status_code == httpx.codes.OK else {}
 
 

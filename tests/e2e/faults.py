@@ -155,7 +155,7 @@ def asked_twice(flow: Flow, _moment: random.Random) -> None:
 
     def ask(study: str) -> None:
         with deployed.client("phi") as phi, contextlib.suppress(httpx.HTTPError):
-            phi.post(f"/deid/studies/{study}/anonymize", json={"force": True})
+            phi.post(f"/deid/v1/studies/{study}/anonymize", json={"force": True})
 
     for uid in flow.study_uids:
         study = deployed.wait_for("PHI has it", partial(deployed.orthanc_id, "phi", uid))

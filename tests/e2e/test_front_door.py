@@ -36,11 +36,13 @@ ROUTES = [
     ("phi", "GET", "/studies", EVERYBODY),
     ("phi", "GET", f"/instances/{UNKNOWN}/file", EVERYBODY),
     ("phi", "GET", "/dicom-web/studies", EVERYBODY),
-    ("phi", "GET", "/deid/status", ANONYMIZERS),
-    ("phi", "POST", f"/deid/studies/{UNKNOWN}/anonymize", ANONYMIZERS),
+    ("phi", "GET", "/deid/v1/status", EVERYBODY),
+    ("phi", "GET", "/deid/v1/me", EVERYBODY),
+    ("phi", "GET", "/extra/scrub/study_anonymize.html", EVERYBODY),
+    ("phi", "POST", f"/deid/v1/studies/{UNKNOWN}/anonymize", ANONYMIZERS),
     ("phi", "GET", f"/studies/{UNKNOWN}/archive", BROKERS),
     ("phi", "GET", "/extra/lookup/master/lookuptable.html", BROKERS),
-    ("phi", "POST", f"/deid/studies/{UNKNOWN}/withdraw", BROKERS),
+    ("phi", "POST", f"/deid/v1/studies/{UNKNOWN}/withdraw", BROKERS),
     ("phi", "POST", "/instances", BROKERS),
     ("phi", "DELETE", f"/studies/{UNKNOWN}", ADMINISTRATOR),
     ("phi", "POST", f"/studies/{UNKNOWN}/anonymize", ADMINISTRATOR),
@@ -190,7 +192,7 @@ def test_a_link_cannot_change_anything(query: str) -> None:
 
 
 def test_a_page_needs_its_own_users_token() -> None:
-    path = f"/e2e-phi/deid/studies/{UNKNOWN}/anonymize"
+    path = f"/e2e-phi/deid/v1/studies/{UNKNOWN}/anonymize"
     with person("rosa") as rosa, person("vera") as vera:
         own, others = page_token(rosa), page_token(vera)
         codes = [

@@ -167,6 +167,6 @@ def test_an_anonymized_study_is_not_anonymized_again() -> None:
     asked = deployed.orthanc_id("phi", new_uid)
     with deployed.client("phi") as phi:
         assert (
-            phi.post(f"/deid/studies/{asked}/anonymize", json={}).status_code
+            phi.post(f"/deid/v1/studies/{asked}/anonymize", json={}).status_code
             == httpx.codes.CONFLICT
         )

@@ -218,7 +218,23 @@ def _printable(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9@._:/*+,{}-]", "?", text)[:200]
 
 
-def register(orthanc: Any, kind: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Tells the other routes of a plugin whose request they answer, and what that account may."""
+
+    table: Table
+    find: Callable[[Mapping[str, str]], str | None]
+
+    def of(self, headers: Mapping[str, str]) -> str:
+        """Return the account of a request that has passed the table, by its headers."""
+        return self.find(headers) or ""
+
+    def may(self, account: str, method: str, path: str) -> bool:
+        """Tell whether an account may use a route."""
+        return self.table.effect(account, method, path) is not None
+
+
+def register(orthanc: Any, kind: str) -> Accounts:
     """Put the table before all routes of this Orthanc; answer with tokens and what runs here."""
     table = Table(tomllib.loads(TABLE.read_text(encoding="utf-8")), kind)
     configuration = json.loads(orthanc.GetConfiguration())
@@ -254,3 +270,4 @@ def register(orthanc: Any, kind: str) -> None:
     orthanc.RegisterIncomingHttpRequestFilter(allow)
     orthanc.RegisterRestCallback("/deployment", deployment)
     orthanc.RegisterRestCallback("/page-token", page_token)
+    return Accounts(table, find_account)

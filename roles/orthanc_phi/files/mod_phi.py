@@ -1,21 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plugin of the PHI Orthanc: tells the queue of stable studies, and answers about them.
+"""Plugin of the PHI Orthanc: tells the queue of stable studies, and serves the pages and their API.
 
-The workers do the work, outside Orthanc, and an agent process speaks to the database.
+The workers do the work, outside Orthanc. An agent process speaks to the database and answers the
+API; this script only passes requests on.
 """
 
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import orthanc
 
 import access
 from orthanc_deid.agent_client import AgentClient, Answer
+from page_files import HEADERS, PageFiles
 
 STOP_SECONDS = 5
-NOT_HERE: Answer = (404, {"error": "this Orthanc does not hold such a study"})
+API = "/deid/v1/"
+PAGES = "/extra/"
+
+# What a page offers only to those who may do it, each told by a route that does it.
+STUDY = f"{API}studies/00000000-00000000-00000000-00000000-00000000"
+OFFERS = {
+    "anonymize": ("POST", f"{STUDY}/anonymize"),
+    "release": ("POST", f"{STUDY}/release"),
+    "withdraw": ("POST", f"{STUDY}/withdraw"),
+    "fetch": ("POST", f"{API}fetches"),
+    "lookup": ("GET", f"{PAGES}lookup/master/lookuptable.html"),
+    "review": ("GET", f"{PAGES}review/index.html"),
+    "work": ("GET", f"{PAGES}work/index.html"),
+}
 
 agent = AgentClient(
     [
@@ -27,6 +43,8 @@ agent = AgentClient(
     ],
     orthanc.LogWarning,
 )
+pages = PageFiles(Path("/etc/orthanc-deid/pages.tar.base64"), Path("/opt/orthanc_pages/lib"))
+accounts = access.register(orthanc, "phi")
 
 
 def find_study(orthanc_id: str) -> Any:
@@ -52,6 +70,7 @@ def send(output: Any, answer: Answer) -> None:
     """Send an answer as JSON."""
     status, content = answer
     body = json.dumps(content).encode()
+    output.SetHttpHeader("Cache-Control", "no-store")
     if status == 200:
         output.AnswerBuffer(body, "application/json")
     else:
@@ -59,38 +78,43 @@ def send(output: Any, answer: Answer) -> None:
         output.SendHttpStatus(status, body)
 
 
-def on_anonymize(output: Any, _uri: str, **request: Any) -> None:
-    """POST /deid/studies/{id}/anonymize with `{"force": false}`."""
-    if request["method"] != "POST":
-        output.SendMethodNotAllowed("POST")
-        return
-    study = find_study(request["groups"][0])
-    body = request["body"].decode("utf-8", "replace")
-    actor = request["headers"].get("x-remote-user", "rest")
-    send(
-        output,
-        agent.ask("anonymize", study=study, body=body, actor=actor) if study else NOT_HERE,
+def on_api(output: Any, uri: str, **request: Any) -> None:
+    """Pass any request below /deid/v1/ to the agent, with the account and the person behind it."""
+    account = accounts.of(request["headers"])
+    answer = agent.ask(
+        "api",
+        method=request["method"],
+        path=uri.removeprefix(API.rstrip("/")),
+        query=request.get("get", {}),
+        body=request.get("body", b"").decode("utf-8", "replace"),
+        account=account,
+        user=request["headers"].get("x-remote-user") or account,
+        may=[name for name, route in OFFERS.items() if accounts.may(account, *route)],
     )
+    send(output, answer)
 
 
-def on_study(output: Any, _uri: str, **request: Any) -> None:
-    """GET /deid/studies/{id}."""
+def on_page(output: Any, uri: str, **request: Any) -> None:
+    """Send one file of the pages, unless the browser has it already."""
     if request["method"] != "GET":
         output.SendMethodNotAllowed("GET")
         return
-    send(output, agent.ask("study", orthanc_id=request["groups"][0]))
-
-
-def on_status(output: Any, _uri: str, **request: Any) -> None:
-    """GET /deid/status."""
-    if request["method"] != "GET":
-        output.SendMethodNotAllowed("GET")
+    if not uri.startswith(PAGES):
+        output.Redirect("extra/")
         return
-    send(output, agent.ask("status"))
+    file = pages.find(uri.removeprefix(PAGES))
+    if file is None:
+        output.SendHttpStatusCode(404)
+        return
+    for name, value in HEADERS.items():
+        output.SetHttpHeader(name, value)
+    output.SetHttpHeader("ETag", file.etag)
+    if request["headers"].get("if-none-match") == file.etag:
+        output.SendHttpStatusCode(304)
+    else:
+        output.AnswerBuffer(file.content, file.media_type)
 
 
-access.register(orthanc, "phi")
 orthanc.RegisterOnChangeCallback(on_change)
-orthanc.RegisterRestCallback("/deid/studies/([0-9a-f-]+)/anonymize", on_anonymize)
-orthanc.RegisterRestCallback("/deid/studies/([0-9a-f-]+)", on_study)
-orthanc.RegisterRestCallback("/deid/status", on_status)
+orthanc.RegisterRestCallback("/deid/v1/.*", on_api)
+orthanc.RegisterRestCallback("/extra(/.*)?", on_page)

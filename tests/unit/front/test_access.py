@@ -85,7 +85,7 @@ def test_identified_studies_are_carried_away_by_broker_and_administrator_only() 
 
 
 def test_the_lookup_table_is_for_broker_and_administrator_only() -> None:
-    for path in ("/extra/lookup/master/lookuptable.html", "/deid/quarantine", "/deid/lookup"):
+    for path in ("/extra/lookup/master/lookuptable.html", "/deid/v1/quarantine", "/deid/v1/lookup"):
         may = {who for who in CONTENT["accounts"]["phi"] if allowed("phi", who, "GET", path)}
         assert may == {"honest_broker", "administrator"}, path
 
@@ -157,7 +157,7 @@ def test_a_page_needs_its_own_users_token_for_a_change() -> None:
 
     def passes(token: str) -> bool:
         asked = request(
-            "POST", f"/deid/studies/{ID}/anonymize", x_remote_user="rosa", x_page_token=token
+            "POST", f"/deid/v1/studies/{ID}/anonymize", x_remote_user="rosa", x_page_token=token
         )
         return access.decide(table, "researcher", asked, tokens).allowed
 

@@ -15,7 +15,10 @@ import sqlalchemy as sa
 
 from orthanc_deid.agent import Agent, serve
 from orthanc_deid.agent_client import AgentClient
+from orthanc_deid.api import Api
 from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.orthanc_client import SourceStudy, source_study
+from orthanc_deid.rest import StudyRoutes
 from orthanc_deid.states import State
 
 AGENT = """
@@ -99,8 +102,9 @@ class Recorder:
         self.queued.append("reconcile")
 
 
+ONE, TWO, NINE = (f"{number:08d}" + "-00000000" * 4 for number in (1, 2, 9))
 STUDY = {
-    "ID": "s-1",
+    "ID": ONE,
     "IsStable": True,
     "LastUpdate": "20261123T120000",
     "MainDicomTags": {"StudyInstanceUID": "1.2.3"},
@@ -113,11 +117,21 @@ class Desk:
     def __init__(self, url: sa.URL, *, automatic: bool = True) -> None:
         self.crosswalk = Crosswalk(url, base_name="DEMO")
         self.queue = Recorder()
-        self.agent = Agent(self.crosswalk.studies, self.queue, automatic=automatic)
+        self.held = {ONE: STUDY}
+        studies = StudyRoutes(self.crosswalk.studies, self.queue, self.find)
+        self.agent = Agent(
+            self.crosswalk.studies, self.queue, Api(studies.routes()), automatic=automatic
+        )
 
-    def anonymize(self, body: str = "", study: dict[str, Any] = STUDY) -> tuple[int, Any]:
-        request = {"call": "anonymize", "study": study, "body": body, "actor": "ann"}
+    def find(self, orthanc_id: str) -> SourceStudy | None:
+        return source_study(self.held[orthanc_id]) if orthanc_id in self.held else None
+
+    def ask(self, method: str, path: str, body: str = "") -> tuple[int, Any]:
+        request = {"call": "api", "method": method, "path": path, "body": body, "user": "ann"}
         return self.agent.answer(request)
+
+    def anonymize(self, body: str = "", orthanc_id: str = ONE) -> tuple[int, Any]:
+        return self.ask("POST", f"/studies/{orthanc_id}/anonymize", body)
 
 
 @pytest.fixture
@@ -172,8 +186,8 @@ def test_a_delivered_study_is_only_done_again_when_forced(desk: Desk) -> None:
 
 def test_an_anonymized_study_is_never_anonymized_again(desk: Desk) -> None:
     _deliver(desk)
-    anonymous = {**STUDY, "ID": "s-2", "MainDicomTags": {"StudyInstanceUID": "2.25.7"}}
-    assert desk.anonymize('{"force": true}', anonymous)[0] == 409
+    desk.held[TWO] = {**STUDY, "ID": TWO, "MainDicomTags": {"StudyInstanceUID": "2.25.7"}}
+    assert desk.anonymize('{"force": true}', TWO)[0] == 409
     assert desk.queue.queued == []
 
 
@@ -185,23 +199,24 @@ def test_a_body_that_cannot_be_understood_is_refused(desk: Desk, body: str) -> N
 
 def test_a_study_tells_how_far_it_has_come(desk: Desk) -> None:
     _deliver(desk)
-    status, answer = desk.agent.answer({"call": "study", "orthanc_id": "s-1"})
+    status, answer = desk.ask("GET", f"/studies/{ONE}")
     assert (status, answer["state"], answer["subject_number"]) == (200, "delivered", 1)
     assert answer["destinations"][0]["instances"] == 2
-    assert desk.agent.answer({"call": "study", "orthanc_id": "s-9"})[0] == 404
+    assert desk.ask("GET", f"/studies/{NINE}")[0] == 404
+    assert desk.anonymize(orthanc_id=NINE)[0] == 404
 
 
 def test_the_status_tells_states_and_backlog(desk: Desk) -> None:
-    assert desk.agent.answer({"call": "status"})[1]["oldest_age_seconds"] is None
+    assert desk.ask("GET", "/status")[1]["oldest_age_seconds"] is None
     desk.anonymize()
-    _, answer = desk.agent.answer({"call": "status"})
+    _, answer = desk.ask("GET", "/status")
     assert (answer["states"]["queued"], answer["queue_length"]) == (1, 1)
     assert answer["oldest_age_seconds"] >= 0
 
 
 def test_without_the_database_the_answer_is_503(postgres: sa.URL) -> None:
     desk = Desk(postgres.set(database="nowhere"))
-    status, answer = desk.agent.answer({"call": "status"})
+    status, answer = desk.ask("GET", "/status")
     assert status == 503
     assert "try again later" in answer["error"]
 

@@ -25,15 +25,18 @@ from orthanc_deid import config as config_module
 from orthanc_deid import logs
 from orthanc_deid.admission import Admission, Queue
 from orthanc_deid.agent_client import Answer
+from orthanc_deid.api import Api, Request, Route
+from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
-from orthanc_deid.orthanc_client import source_study
-from orthanc_deid.rest import Routes
+from orthanc_deid.orthanc_client import OrthancClient, source_study
+from orthanc_deid.rest import StudyRoutes, study_finder
+from orthanc_deid.rest_me import MeRoutes
 from orthanc_deid.studies import Studies
 
 log = logging.getLogger(__name__)
 
-THREADS = 4
+THREADS = 8
 
 
 class PluginQueue(Queue, Protocol):
@@ -46,10 +49,10 @@ class PluginQueue(Queue, Protocol):
 class Agent:
     """Answers the requests of the plugin."""
 
-    def __init__(self, studies: Studies, queue: PluginQueue, *, automatic: bool) -> None:
+    def __init__(self, studies: Studies, queue: PluginQueue, api: Api, *, automatic: bool) -> None:
         self._admission = Admission(studies, queue, automatic=automatic)
         self._queue = queue
-        self._routes = Routes(studies, queue)
+        self._api = api
 
     def answer(self, request: dict[str, Any]) -> Answer:
         """Answer one request; while the database is away that is 503."""
@@ -69,13 +72,19 @@ class Agent:
             case "reconcile":
                 self._queue.reconcile()
                 return 200, {}
-            case "anonymize":
-                found = source_study(request["study"])
-                return self._routes.anonymize(found, request["body"], request["actor"])
-            case "study":
-                return self._routes.study(request["orthanc_id"])
             case _:
-                return self._routes.status()
+                return self._api.answer(Request.of(request))
+
+
+def all_routes(
+    config: Config, crosswalk: Crosswalk, queue: PluginQueue, phi: OrthancClient
+) -> list[Route]:
+    """Return every route of the API."""
+    parts = (
+        MeRoutes(config),
+        StudyRoutes(crosswalk.studies, queue, study_finder(phi)),
+    )
+    return [route for part in parts for route in part.routes()]
 
 
 def serve(
@@ -101,9 +110,11 @@ def main(path: Path) -> None:
     """Serve the plugin on stdin and stdout, with the settings in `path`."""
     logs.configure()
     config = config_module.load(path)
-    studies = Crosswalk.from_config(config).studies
+    crosswalk = Crosswalk.from_config(config)
+    phi = OrthancClient("the PHI Orthanc", config.orthanc)
     with open_queue(config.database.parameters()) as queue:
-        agent = Agent(studies, queue, automatic=config.auto_anonymize)
+        api = Api(all_routes(config, crosswalk, queue, phi))
+        agent = Agent(crosswalk.studies, queue, api, automatic=config.auto_anonymize)
         serve(sys.stdin, sys.stdout, agent.answer)
 
 

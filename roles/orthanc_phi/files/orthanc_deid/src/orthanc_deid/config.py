@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -90,6 +91,8 @@ class Config:
     destinations: tuple[DestinationConfig, ...]
     spool_dir: Path
     reconcile_minutes: int
+    timezone: str
+    public_urls: Mapping[str, str]
 
     def secret(self) -> bytes:
         """Read the site's secret, from which all keys are derived.
@@ -154,10 +157,30 @@ def _read_config(reader: Reader) -> Config:
         destinations=read_destinations(reader),
         spool_dir=reader.path("spool_dir"),
         reconcile_minutes=reader.number("reconcile_minutes", 1, 59, 5),
+        timezone=_read_timezone(reader),
+        public_urls=_read_public_urls(reader),
     )
     if config.forward and not config.destinations:
         reader.wrong("destinations", "is empty; name at least one, or set forward to false")
     return config
+
+
+def _read_timezone(reader: Reader) -> str:
+    name = reader.text("timezone", "UTC")
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):
+        reader.wrong("timezone", f"must be a name such as Europe/Berlin, not {name!r}")
+    return name
+
+
+def _read_public_urls(reader: Reader) -> dict[str, str]:
+    """Read at which address people reach a destination, where that is not its name beside PHI."""
+    urls = reader.take("public_urls", dict, {})
+    for name, url in urls.items():
+        if not isinstance(url, str) or not url.startswith(("https://", "/")):
+            reader.wrong(f"public_urls.{name}", "must begin with https:// or /")
+    return {name: str(url).rstrip("/") + "/" for name, url in urls.items()}
 
 
 def _read_site_decisions(reader: Reader) -> dict[str, Any]:
