@@ -99,9 +99,6 @@ def on_page(output: Any, uri: str, **request: Any) -> None:
     if request["method"] != "GET":
         output.SendMethodNotAllowed("GET")
         return
-    if not uri.startswith(PAGES):
-        output.Redirect("extra/")
-        return
     file = pages.find(uri.removeprefix(PAGES))
     if file is None:
         output.SendHttpStatusCode(404)
@@ -117,4 +114,4 @@ def on_page(output: Any, uri: str, **request: Any) -> None:
 
 orthanc.RegisterOnChangeCallback(on_change)
 orthanc.RegisterRestCallback("/deid/v1/.*", on_api)
-orthanc.RegisterRestCallback("/extra(/.*)?", on_page)
+orthanc.RegisterRestCallback("/extra/.*", on_page)

@@ -78,7 +78,7 @@ class PageFiles:
         if now != self._seen:
             self._files = {**dict(_archived_files(self._archive)), **self._libraries}
             self._seen = now
-        return self._files.get(name or "index.html")
+        return self._files.get(name)
 
 
 def _archived_files(archive: Path) -> Iterator[tuple[str, PageFile]]:

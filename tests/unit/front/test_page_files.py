@@ -36,10 +36,6 @@ def test_a_file_is_found_by_its_name(pages: PageFiles) -> None:
     assert library.media_type.startswith("text/javascript")
 
 
-def test_the_directory_itself_is_the_start_page(pages: PageFiles) -> None:
-    assert pages.find("") == pages.find("index.html")
-
-
 @pytest.mark.parametrize(
     "name",
     [

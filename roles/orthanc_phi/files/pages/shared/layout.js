@@ -7,7 +7,7 @@ import { setZone } from "./words.js";
 const base = new URL("extra/", root);
 
 const PAGES = [
-  { id: "start", title: "Start", path: "" },
+  { id: "start", title: "Start", path: "index.html" },
   {
     id: "anonymize", title: "Anonymize", path: "scrub/study_anonymize.html",
     text: "Find studies on PHI, anonymize them, follow them, and see what went and what stayed.",
@@ -78,7 +78,7 @@ function header(me) {
   const links = pagesFor(me).map((page) =>
     h("li", {}, h("a", { href: page.href, "aria-current": page.id === here ? "page" : null }, page.title)));
   return h("header", { class: "site" },
-    h("a", { class: "brand", href: base.href, "aria-label": "Start" },
+    h("a", { class: "brand", href: new URL("index.html", base).href, "aria-label": "Start" },
       h("img", { src: new URL("shared/icon.svg", base).href, alt: "", width: 28, height: 28 })),
     h("nav", { "aria-label": "Pages" }, h("ul", {}, links)),
     h("div", { class: "person" },
