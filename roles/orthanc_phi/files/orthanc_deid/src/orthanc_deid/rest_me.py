@@ -37,12 +37,10 @@ class MeRoutes:
                 {
                     "name": destination.name,
                     "kind": "disk" if destination.kind == "orthanc_disk" else "anon",
-                    # As seen from the PHI Orthanc behind the same Apache, unless the site says so.
-                    "url": self._config.public_urls.get(
-                        destination.name, f"../{destination.name}/"
-                    ),
+                    "url": self._config.public_urls[destination.name],
                 }
                 for destination in self._config.destinations
+                if destination.name in self._config.public_urls
             ],
         }
 
