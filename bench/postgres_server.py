@@ -23,7 +23,7 @@ def running_postgres(*, fsync: bool) -> Iterator[sa.URL]:
     Args:
         fsync: whether it waits for the disk, as a server that matters does.
     """
-    binaries, user, port = _binaries(), _server_user(), _free_port()
+    directory, user, port = binaries(), _server_user(), _free_port()
     home = Path(tempfile.mkdtemp(prefix="orthanc-deid-pg-"))
     os.chown(home, user.pw_uid, user.pw_gid)
     account = user.pw_uid if os.geteuid() == 0 else None
@@ -32,17 +32,17 @@ def running_postgres(*, fsync: bool) -> Iterator[sa.URL]:
         subprocess.run(command, check=True, cwd=home, stdout=subprocess.DEVNULL, user=account)
 
     try:
-        run(f"{binaries}/initdb", "-D", "data", "-U", "owner", "-A", "trust", "--no-sync")
+        run(f"{directory}/initdb", "-D", "data", "-U", "owner", "-A", "trust", "--no-sync")
         options = f"-p {port} -c listen_addresses=127.0.0.1 -k {home}"
         options += "" if fsync else " -c fsync=off"
-        run(f"{binaries}/pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+        run(f"{directory}/pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
         yield sa.make_url(f"postgresql+psycopg2://owner@127.0.0.1:{port}/postgres")
-        run(f"{binaries}/pg_ctl", "-D", "data", "-m", "immediate", "stop")
+        run(f"{directory}/pg_ctl", "-D", "data", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(home)
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     """Where initdb is; Debian's package is installed if it is nowhere."""
 
     def found() -> list[Path]:
@@ -50,7 +50,7 @@ def _binaries() -> Path:
 
     on_path = shutil.which("initdb")
     if on_path:
-        return Path(on_path).parent
+        return Path(on_path).resolve().parent
     if not found():
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-q"], check=True, env=environment)

@@ -111,7 +111,10 @@ def test_a_modifier_follows_the_number() -> None:
         ({"pseudonym": {"patient_id": "é{number}"}}, "use printable ASCII characters"),
         ({"pseudonym": {"patient_name": "a^b^c^d^e^{number}"}}, "at most five components"),
         ({"pseudonym": {"patient_id": "x" * 40 + "{number}"}}, "longer than 48 characters"),
-        ({"subject_per": "study"}, "subject_per: must be one of patient, accession, not 'study'"),
+        (
+            {"subject_per": "study"},
+            "subject_per: must be one of patient, accession, modifier, not 'study'",
+        ),
         ({"unlisted": "drop"}, "unlisted: must be one of number, wait, not 'drop'"),
         ({"issuer": "A\\B"}, "issuer: must have at most 64 characters and no backslash"),
     ],

@@ -198,7 +198,8 @@ class _Job:
             samples=samples,
             modifier=modifier_of(modifiers, samples),
         )
-        self.crosswalk.demand_same({Patient.of(identity) for _, identity in study})
+        patients = {Patient.of(identity) for _, identity in study}
+        self.crosswalk.demand_same(patients, subject.modifier)
         return subject
 
 

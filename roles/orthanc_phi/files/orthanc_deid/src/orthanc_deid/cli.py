@@ -14,11 +14,14 @@ from orthanc_deid.destination_config import check_destinations
 from orthanc_deid.errors import DeidError, ProfileError
 from orthanc_deid.explain import explain
 from orthanc_deid.numbering import check_numbering
+from orthanc_deid.old_env import inventory_of
 from orthanc_deid.profile import BUILT_IN, DEFAULT, SITE_KEYS, load_profile, parse_profile
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
 # rest, are not even imported for these.
-_OWN_COMMANDS = frozenset({"destinations", "explain", "numbering", "profile", "run"})
+_OWN_COMMANDS = frozenset(
+    {"destinations", "explain", "import-old-env", "numbering", "profile", "run"}
+)
 
 _RUN_HELP = """\
 De-identify every DICOM file below IN_DIR into the same tree below OUT_DIR.
@@ -47,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_numbering(commands)
     _add_destinations(commands)
     _add_explain(commands)
+    _add_import_old_env(commands)
     if not arguments or arguments[0] not in _OWN_COMMANDS:
         from orthanc_deid import service_cli  # noqa: PLC0415
 
@@ -157,6 +161,27 @@ def _check(arguments: argparse.Namespace) -> int:
     source = parse_profile(sys.stdin.read()) if arguments.source == "-" else arguments.source
     profile = load_profile(source, parse_profile(arguments.site))
     print(f"profile {profile.name} can be used (digest {profile.digest[:12]})")
+    return 0
+
+
+def _add_import_old_env(commands: Any) -> None:
+    parser = commands.add_parser(
+        "import-old-env",
+        help="print an inventory's variables from the old setup's .env",
+        description="Print variables for inventories/mine/group_vars/all.yml from the .env of the "
+        "old setup. What is not taken over is listed by name; no secret is shown.",
+    )
+    parser.add_argument("file", metavar="ENV", type=Path, help="the old .env")
+    parser.set_defaults(run=_import_old_env)
+
+
+def _import_old_env(arguments: argparse.Namespace) -> int:
+    try:
+        lines = arguments.file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"orthanc-deid: {arguments.file} cannot be read: {error}", file=sys.stderr)
+        return 1
+    print(inventory_of(lines), end="")
     return 0
 
 

@@ -105,7 +105,7 @@ class Crosswalk:
         Raises:
             Quarantine: the patient cannot have a number, or not now; its code and message say why.
         """
-        patient = self._demand_known(Patient(patient_id, issuer, accession))
+        patient = self._demand_known(Patient(patient_id, issuer, accession), modifier)
         with self.engine.connect() as connection:
             row = self._find(connection, patient)
         if row is None:
@@ -131,8 +131,12 @@ class Crosswalk:
             rows = connection.execute(query).all()
         return frozenset(value for row in rows for value in row if value)
 
-    def demand_same(self, patients: Iterable[Patient]) -> None:
+    def demand_same(self, patients: Iterable[Patient], modifier: str = "") -> None:
         """Refuse a study whose instances lead to different subjects.
+
+        Args:
+            patients: whom the instances name.
+            modifier: what follows the number in the pseudonym of this study.
 
         Raises:
             Quarantine: (code `mixed-identity`) with what to do.
@@ -140,7 +144,8 @@ class Crosswalk:
         own = self.numbering.issuer
         with self.engine.connect() as connection:
             rows = {
-                self._find(connection, patient) for patient in {p.of_site(own) for p in patients}
+                self._find(connection, patient)
+                for patient in {self._as_subject(p.of_site(own), modifier) for p in patients}
             }
         if len(rows) > 1 or None in rows:
             raise Quarantine(
@@ -152,12 +157,20 @@ class Crosswalk:
 
     def pseudonym(self, row: SubjectRow, modifier: str = "") -> tuple[str, str]:
         """Return Patient ID and Patient's Name for a study of the subject."""
+        if self.numbering.subject_per == "modifier":
+            modifier = ""  # another number tells it already
         if row.pseudonym is None:
             return self.numbering.pseudonym.write(self.base_name, row.number, modifier)
         name = row.pseudonym_name or row.pseudonym
-        return row.pseudonym + modifier, name.rstrip("^") + modifier
+        return row.pseudonym + modifier, (name.rstrip("^") + modifier) if modifier else name
 
-    def _demand_known(self, patient: Patient) -> Patient:
+    def _as_subject(self, patient: Patient, modifier: str) -> Patient:
+        """Return by what the crosswalk knows a patient's studies of one kind."""
+        if self.numbering.subject_per == "modifier" and patient.patient_id:
+            return Patient(patient.patient_id + modifier, patient.issuer, patient.accession)
+        return patient
+
+    def _demand_known(self, patient: Patient, modifier: str) -> Patient:
         patient = patient.of_site(self.numbering.issuer)
         if not patient.patient_id:
             raise Quarantine(
@@ -171,7 +184,7 @@ class Crosswalk:
                 "AccessionNumber (0008,0050) is missing or empty, and each accession is a subject "
                 "of its own; correct it at the source and send again",
             )
-        return patient
+        return self._as_subject(patient, modifier)
 
     def _find(self, connection: sa.Connection, patient: Patient) -> SubjectRow | None:
         per_accession = self.numbering.subject_per == "accession"
@@ -234,9 +247,11 @@ class Crosswalk:
         number: int,
         pseudonym: str | None = None,
         pseudonym_name: str | None = None,
+        date_offset: int | None = None,
     ) -> SubjectRow:
-        """Add a subject that nothing leads to yet, with a date offset of its own."""
-        date_offset = -1 - secrets.randbelow(MAX_DATE_OFFSET)
+        """Add a subject that nothing leads to yet, with a date offset of its own or a given one."""
+        if date_offset is None:
+            date_offset = -1 - secrets.randbelow(MAX_DATE_OFFSET)
         added = connection.execute(
             subjects.insert()
             .values(

@@ -29,6 +29,11 @@ class NumberModifier:
         return self.modifier if self.where.hold(samples) else self.otherwise
 
 
+def is_modifier(text: str) -> bool:
+    """Tell whether a text can follow a number."""
+    return _MODIFIER.fullmatch(text) is not None
+
+
 def modifier_of(modifiers: Iterable[NumberModifier], samples: Sequence[Sample]) -> str:
     """Return what follows the subject's number in the pseudonym of a study."""
     return "".join(modifier.of(samples) for modifier in modifiers)
@@ -60,7 +65,7 @@ def _parse(item: Mapping[str, object], place: str, problems: list[str]) -> Numbe
         problems.append(f"{place}.where is missing; say which studies get the modifier")
     for key in ("modifier", "otherwise"):
         value = item.get(key, "")
-        if not isinstance(value, str) or not _MODIFIER.fullmatch(value):
+        if not isinstance(value, str) or not is_modifier(value):
             problems.append(
                 f"{place}.{key} is {value!r}; use letters, digits and underscores, no digit first"
             )

@@ -73,7 +73,8 @@ class Numbering:
     Attributes:
         scheme: `monotonic`, `random`, `cohort` (from the cohort's block) or `given` (by a list).
         cohorts: looked at in their order; the first one whose conditions hold.
-        subject_per: what counts as one subject, a `patient` or an `accession`.
+        subject_per: what counts as one subject: a `patient`, an `accession`, or, with `modifier`,
+            each kind of a patient's studies that the profile's `number_modifiers` tell apart.
         unlisted: what becomes of a patient whose number is not given: `number`, or `wait`.
         issuer: the site's own Issuer of Patient ID, which an empty one means.
     """
@@ -81,7 +82,7 @@ class Numbering:
     scheme: Scheme = "monotonic"
     cohorts: tuple[Cohort, ...] = ()
     pseudonym: PseudonymFormat = field(default_factory=PseudonymFormat)
-    subject_per: Literal["patient", "accession"] = "patient"
+    subject_per: Literal["patient", "accession", "modifier"] = "patient"
     unlisted: Literal["number", "wait"] = "wait"
     issuer: str = ""
 
@@ -109,7 +110,7 @@ def read_numbering(reader: Reader, base_name: str) -> Numbering:
         scheme=reader.choice("numbering", SCHEMES, "monotonic"),
         cohorts=tuple(_read_cohort(item) for item in reader.each("cohorts")),
         pseudonym=_read_pseudonym(reader.inside("pseudonym", {}), base_name),
-        subject_per=reader.choice("subject_per", ("patient", "accession"), "patient"),
+        subject_per=reader.choice("subject_per", ("patient", "accession", "modifier"), "patient"),
         unlisted=reader.choice("unlisted", ("number", "wait"), "wait"),
         issuer=cast(str, reader.take("issuer", str, "")).strip(),
     )

@@ -14,7 +14,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from orthanc_deid import config as config_module
-from orthanc_deid import logs, migrate, subjects_cli
+from orthanc_deid import logs, migrate, old_cli, subjects_cli
 from orthanc_deid.admission import Admission
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import DeidError
@@ -42,6 +42,7 @@ def register(subparsers: Any) -> None:
     retry.add_argument("study", help="its number in the crosswalk, a StudyInstanceUID or Orthanc's")
 
     subjects_cli.register(subparsers, _add)
+    old_cli.register(subparsers, _add)
 
 
 def _add(subparsers: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:

@@ -148,7 +148,9 @@ class StudyDeidentifier:
         done = self._pass(instance_ids, subject, spool, former, None)
         identities = [one.identity for one in done]
         _demand_one_study(identities)
-        self._crosswalk.demand_same({Patient.of(identity) for identity in identities})
+        self._crosswalk.demand_same(
+            {Patient.of(identity) for identity in identities}, subject.modifier
+        )
         told = _told_by(identities, former)
         knew_less = [
             one.instance_id for one in done if not _told_by([one.identity], former).covers(told)

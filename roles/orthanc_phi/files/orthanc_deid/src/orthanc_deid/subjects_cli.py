@@ -151,7 +151,7 @@ def _told(identifier: Identifier) -> str:
 def _load(config: Config, arguments: argparse.Namespace) -> None:
     crosswalk = Crosswalk.from_config(config)
     try:
-        with _open(arguments.file) as file:
+        with open_text(arguments.file) as file:
             entries = read_list(file, crosswalk.numbering.issuer)
     except OSError as error:
         raise DeidError(f"{arguments.file} cannot be read: {error.strerror}") from None
@@ -176,7 +176,8 @@ def _load(config: Config, arguments: argparse.Namespace) -> None:
         print(f"{len(waiting)} studies that waited are looked at again")
 
 
-def _open(name: str) -> AbstractContextManager[TextIO]:
+def open_text(name: str) -> AbstractContextManager[TextIO]:
+    """Open a text file, or standard input for `-`."""
     if name == "-":
         return nullcontext(sys.stdin)
     return Path(name).open(encoding="utf-8-sig", newline="")
