@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from struct import Struct
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from orthanc_deid.errors import Quarantine
 
@@ -287,11 +287,16 @@ class Walker:
             if entry.noted or element.items:
                 noted.append(element)
             pos = element.end
-        if in_item:
-            raise _MalformedError(previous, "an item does not end inside its sequence")
-        if pos != end:
-            raise self._truncated(previous if pos > end else pos, end, syntax)
+        if in_item or pos != end:
+            raise self._cut_off(previous, pos, end, syntax, in_item=in_item)
         return noted, pos
+
+    def _cut_off(
+        self, previous: int, pos: int, end: int, syntax: Syntax, *, in_item: bool
+    ) -> _MalformedError:
+        if in_item:
+            return _MalformedError(previous, "an item does not end inside its sequence")
+        return self._truncated(previous if pos > end else pos, end, syntax)
 
     def _truncated(self, pos: int, end: int, syntax: Syntax) -> _MalformedError:
         if end - pos < 8:
