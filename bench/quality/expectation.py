@@ -62,6 +62,9 @@ _VALID: Final = {
     None: {_X, _Z, _D},
 }  # fmt: skip
 
+_DEMANDED: Final = {"1": {_D}, "2": {_Z}}
+# Responsible Person and Organization, which the IODs demand where the patient is an animal.
+_RESPONSIBLE: Final = frozenset({0x00102297, 0x00102299})
 # Ethics Committee Name (0012,0081), coded D, is allowed by PS3.3 only beside (0012,0082), coded X.
 _ONLY_BESIDE: Final = frozenset({0x00120081})
 
@@ -148,16 +151,20 @@ def expected(
         return by_option
     if found is None:
         return _by_vr(vr, options)
-    choices = _CHOICES[found[3]]
     if tag in _ONLY_BESIDE:
         return frozenset({_X, _D})
+    choices = _CHOICES[found[3]]
+    if found[3] == "X":
+        # Without what the IOD demands the object would be invalid: nothing of it may stay.
+        choices = choices | ({_Z} if tag in _RESPONSIBLE else _DEMANDED.get(kind or "", set()))
     if not iod_known:
         # Any Type may be the right one, and what stands in no IOD may go (PS3.15 E.1.1 note 13).
         return frozenset(choices | ({_X} if found[3] == "D" else set()))
     if kind is None and found[3] == "D":
         return frozenset({_X, _D})
     # Z and D of Type 2 are met by what the Type allows; Z lets a dummy stand in for empty.
-    return frozenset(choices & (_VALID[kind] | {Outcome.SAME})) or frozenset(choices)
+    valid = choices if found[3] == "X" else choices & (_VALID[kind] | {Outcome.SAME})
+    return frozenset(valid or choices)
 
 
 def _by_option(

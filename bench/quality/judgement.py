@@ -33,6 +33,9 @@ from .expectation import (
 from .planting import SAFE_WORD, TOKEN, Planted
 
 PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_CONCEPT_NAME: Final = (
+    0x0040A043  # of which the option cleans local codes, as all structured content
+)
 WELL_KNOWN: Final = "1.2.840.10008."
 _DATE: Final = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
@@ -122,7 +125,8 @@ class _Judge:
         self.verdict.judged += 1
         other = after.get(element.tag)
         if element.VR == "SQ" and other is not None:
-            self._items(element, other, scope)
+            local = tag == _CONCEPT_NAME and "cleanStructCont" in self._options
+            self._items(element, other, scope._replace(cleaned=scope.cleaned or local))
         elif scope.cleaned and element.VR in TEXT_VRS:
             return
         elif other is None or not same(element, other):

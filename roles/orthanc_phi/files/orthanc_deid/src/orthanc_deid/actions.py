@@ -35,7 +35,6 @@ class Rule:
 
 
 _SURE: Final = {
-    "X": Action.REMOVE,
     "K": Action.KEEP,
     "U": Action.REMAP,
     **{action.value: action for action in Action},
@@ -46,6 +45,8 @@ _SURE: Final = {
 # a dummy value stand in for a zero length one (Table E.1-1a), which is what Type 1 needs.
 _X, _Z, _D, _U = Action.REMOVE, Action.EMPTY, Action.REPLACE, Action.REMAP
 _BY_TYPE: Final = {
+    # What the IOD demands cannot go without making the object invalid: nothing of it stays.
+    "X": (_D, _Z, _X, _X, _X),
     "Z": (_D, _Z, _Z, _Z, _Z),
     "D": (_D, _D, _D, _X, _D),
     "Z/D": (_D, _Z, _Z, _Z, _D),
@@ -56,6 +57,7 @@ _BY_TYPE: Final = {
     # data set (Common Instance Reference) stays true.
     "X/Z/U*": (_U, _U, _X, _U, _U),
 }
+_CONDITIONAL: Final = ("1C", "2C")
 CODES: Final = frozenset(_SURE) | frozenset(_BY_TYPE)
 
 
@@ -70,5 +72,7 @@ def choose(code: str, kind: str | None, *, iod_known: bool) -> Action:
     sure = _SURE.get(code)
     if sure is not None:
         return sure
+    if code == "X" and kind in _CONDITIONAL:
+        return Action.REMOVE  # mostly its condition does not hold
     column = (4 if not iod_known else 3) if kind is None else int(kind[0]) - 1
     return _BY_TYPE[code][column]

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
 from orthanc_deid.dictionary import load_table
 
 STRICTNESS: Final = ("1", "1C", "2", "2C", "3")
+# Of Type 2C in PS3.3 C.7.1.1: Responsible Person and Responsible Organization.
+RESPONSIBLE: Final = {0x00102297: "2", 0x00102299: "2"}
+# Patient Species Description and Code Sequence, which say that the patient is an animal.
+SPECIES: Final = frozenset({0x00102201, 0x00102202})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TypeTree:
     """The Types of the attributes of a data set, and those in the items of its sequences."""
 
@@ -41,10 +45,18 @@ def known_sop_classes() -> list[str]:
 
 
 @cache
-def types_of_sop_class(uid: str) -> TypeTree | None:
-    """Return the Types in the IOD of a SOP Class, or None if the SOP Class is not known."""
+def types_of_sop_class(uid: str, *, animal: bool = False) -> TypeTree | None:
+    """Return the Types in the IOD of a SOP Class, or None if the SOP Class is not known.
+
+    Args:
+        uid: the SOP Class.
+        animal: whether the patient is no human; then somebody must be responsible.
+    """
     iod = _table()["sop_classes"].get(uid)
-    return None if iod is None else _types_of_iod(iod)
+    if iod is None:
+        return None
+    types = _types_of_iod(iod)
+    return replace(types, types=types.types | RESPONSIBLE) if animal else types
 
 
 @cache

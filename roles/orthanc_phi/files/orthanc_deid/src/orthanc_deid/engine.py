@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from orthanc_deid import __version__, uids
 from orthanc_deid.actions import Rule
-from orthanc_deid.attribute_types import TypeTree, types_of_sop_class
+from orthanc_deid.attribute_types import SPECIES, TypeTree, types_of_sop_class
 from orthanc_deid.cleaning import cleaner, known_in
 from orthanc_deid.elements import Syntax, Walker, by_tag
 from orthanc_deid.identity import (
@@ -70,7 +70,7 @@ class _Alike(NamedTuple):
 
     syntax: Syntax
     charset: bytes
-    sop_class: str
+    types: TypeTree | None
     subject: Subject
     identifiers: frozenset[str]
     known: Known
@@ -160,13 +160,14 @@ class Engine:
         if known is None:
             known = known_in(instance.data, elements)
         charset = charset_of(instance.data, elements, DEFAULT)
-        alike = _Alike(instance.syntax, charset, old[SOP_CLASS], subject, identifiers, known)
+        types = types_of_sop_class(old[SOP_CLASS], animal=not SPECIES.isdisjoint(top))
+        alike = _Alike(instance.syntax, charset, types, subject, identifiers, known)
         context = Context(
             profile=self.profile,
             subject=subject,
             map_uid=self._map_uid,
             scrub_tables=self._scrub_tables,
-            iod_known=types_of_sop_class(old[SOP_CLASS]) is not None,
+            iod_known=types is not None,
             identifiers=identifiers,
             cleaner=lambda: cleaner(
                 known, subject.date_offset if self.profile.moves_dates else None
@@ -204,8 +205,7 @@ class Engine:
         return subject.date_offset if self.profile.moves_dates else None
 
     def _new_top(self, alike: _Alike) -> Place:
-        types = types_of_sop_class(alike.sop_class) or TypeTree()
-        return Place(alike.syntax, types, alike.charset)
+        return Place(alike.syntax, alike.types or TypeTree(), alike.charset)
 
     def _own_elements(
         self,

@@ -26,7 +26,7 @@ _NAME: Final = re.compile(
 )
 # A rule of this code waits for the element's creator.
 BY_CREATOR: Final = Rule("private", "private attribute")
-REMOVED: Final = Rule("X", "private attribute")
+REMOVED: Final = Rule(Action.REMOVE, "private attribute")
 _CREATOR: Final = Rule(Action.KEEP, "creator of private attributes that stay")
 
 

@@ -6,9 +6,10 @@ from typing import Final
 from orthanc_deid.elements import Item
 
 SCHEME: Final = 0x00080102  # Coding Scheme Designator
+VERSION: Final = 0x00080103  # Coding Scheme Version
 # What makes up a code; where its scheme is a public one, these stay.
 CODE_ATTRIBUTES: Final = frozenset(
-    {0x00080100, SCHEME, 0x00080103, 0x00080104, 0x00080119, 0x00080120}
+    {0x00080100, SCHEME, VERSION, 0x00080104, 0x00080119, 0x00080120}
 )
 # Coding Scheme Designators of PS3.16 section 8.
 PUBLIC_SCHEMES: Final = frozenset(

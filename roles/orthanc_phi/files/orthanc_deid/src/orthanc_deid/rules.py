@@ -83,12 +83,12 @@ _BASIC_CODE: Final = "113100"
 CLEAN_PIXEL_DATA: Final = "113101"
 _WRITTEN_VRS: Final = frozenset({"AE", "AS", "LO", "LT", "PN", "SH", "ST", "UC", "UN", "UR", "UT"})
 
-_GROUP_LENGTH: Final = Rule("X", "group length")
-_NOT_A_DATASET: Final = Rule("X", "attribute of another kind of data set")
-_UNKNOWN: Final = Rule("X", "unknown attribute")
-_OTHER_VR: Final = Rule("X", "sequence that is not encoded as one")
-_BESIDE: Final = Rule("X", "PS3.3: not without an attribute that goes")
-_OVERLAY_FRAME: Final = Rule("X", "overlay plane whose data go")
+_GROUP_LENGTH: Final = Rule(Action.REMOVE, "group length")
+_NOT_A_DATASET: Final = Rule(Action.REMOVE, "attribute of another kind of data set")
+_UNKNOWN: Final = Rule(Action.REMOVE, "unknown attribute")
+_OTHER_VR: Final = Rule(Action.REMOVE, "sequence that is not encoded as one")
+_BESIDE: Final = Rule(Action.REMOVE, "PS3.3: not without an attribute that goes")
+_OVERLAY_FRAME: Final = Rule(Action.REMOVE, "overlay plane whose data go")
 _DOCUMENT: Final = Rule(Action.KEEP, 'the profile\'s documents = "pass"')
 _NOTED: Final = Rule(Action.KEEP, "place of another content item")
 _UID_BY_VR: Final = Rule("U", "every UID")

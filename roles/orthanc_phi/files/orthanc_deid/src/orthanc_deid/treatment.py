@@ -19,7 +19,7 @@ from orthanc_deid.leaks import holds_term, is_searched, tag_label
 from orthanc_deid.places import MAX_REMEMBERED, Chunks, Effects, Kept, Place, Treated
 from orthanc_deid.plan import CHARSET, LOOK
 from orthanc_deid.private import ruled_entries, with_entry
-from orthanc_deid.public_codes import CODE_ATTRIBUTES, is_public_code
+from orthanc_deid.public_codes import CODE_ATTRIBUTES, SCHEME, VERSION, is_public_code
 from orthanc_deid.report import Change
 from orthanc_deid.rules import CODE_SEQUENCES, Profile, table_row
 from orthanc_deid.subject import Subject
@@ -31,6 +31,7 @@ _GRAPHIC_ANNOTATIONS: Final = 0x00700001
 _CONCEPT_NAME: Final = 0x0040A043
 _SHAPED: Final = CONTENT_SEQUENCES | {_GRAPHIC_ANNOTATIONS, _CONCEPT_NAME}
 _UNFORMATTED_TEXT: Final = 0x00700006  # listed for itself, and cleaned as all text beside it
+_SCHEME: Final = frozenset({SCHEME, VERSION})  # without which no code means anything
 _MAPPINGS: Final = frozenset({Action.SHIFT, Action.REMAP, Action.KEEP_UID, Action.CAP_AGE})
 _CLEAN_INSIDE: Final = Rule(Action.CLEAN, "text inside a sequence that is cleaned")
 
@@ -191,7 +192,7 @@ class Treatment:
         if place.item_rule is not None and tag in place.item_rule.attributes:
             return place.item_rule.rule
         unruled = rule is LOOK or (place.shaped and tag == _UNFORMATTED_TEXT)
-        if place.clean and unruled and element.entry.vr in VR_LENGTH:
+        if place.clean and unruled and element.entry.vr in VR_LENGTH and tag not in _SCHEME:
             return _CLEAN_INSIDE
         return rule if isinstance(rule, Rule) else None
 

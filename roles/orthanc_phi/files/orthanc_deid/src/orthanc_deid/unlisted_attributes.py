@@ -10,8 +10,6 @@ from orthanc_deid.actions import Action, Rule
 FREE_TEXT: Final = {
     "clean_descriptors": frozenset(
         {
-            0x00080115,  # Coding Scheme Name
-            0x00080116,  # Coding Scheme Responsible Organization
             0x0018003A,  # Intervention Description
             0x0018990A,  # Potential Diagnostic Tasks
             0x00209453,  # Frame Label
