@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -251,7 +251,7 @@ def cr(number: int) -> bytes:
 
 @cache
 def _compressed() -> bytes:
-    options = {
+    options: dict[str, Any] = {
         "rows": 3000, "columns": 3000, "samples_per_pixel": 1, "number_of_frames": 1,
         "bits_allocated": 16, "bits_stored": 12, "pixel_representation": 0,
         "photometric_interpretation": "MONOCHROME2",
