@@ -146,6 +146,11 @@ findings:
     severity: {description: V(error) or V(warning)., type: str}
     cause: {description: What was seen., type: str}
     remedy: {description: What to do., type: str}
+checks:
+  description: What was looked at; in the words of C(check) above.
+  returned: always
+  type: list
+  elements: str
 version:
   description: The Orthanc's version.
   returned: when the Orthanc answered
@@ -214,12 +219,34 @@ def examine(client: OrthancClient, wanted: dict[str, Any]) -> dict[str, Any]:
         state = "unreachable" if isinstance(error, UnreachableError) else "unhealthy"
         if starting or isinstance(error, ClosedError):
             state = "starting"
-        return {"state": state, "findings": [_silence(error), *around]}
+        silence = _silence(error)
+        return {"state": state, "findings": [silence, *around], "checks": _checks(wanted, silence)}
     result = _ask(client, wanted, system)
     result["findings"] += around
+    result["checks"] = _checks(wanted)
     wrong = any(item["severity"] == ERROR for item in result["findings"])
     result["state"] = ("starting" if starting else "unhealthy") if wrong else "healthy"
     return result
+
+
+def _checks(wanted: dict[str, Any], silence: Finding | None = None) -> list[str]:
+    """Return what is looked at; of an Orthanc that does not answer, only what is around it."""
+    around = {
+        "containers": wanted["containers"],
+        "disk": wanted["directories"],
+        "backup": wanted["backup_state"],
+    }
+    asked = {
+        **dict.fromkeys(("http", "account", "certificate", "database", "plugins", "jobs"), True),
+        "script": wanted["kind"],
+        "aet": wanted["aet"],
+        "dicom": wanted["dicom_port"],
+        "queue": wanted["queue_max_age"] is not None,
+        "quarantine": wanted["queue_max_age"] is not None,
+        "tree": wanted["kind"] == "disk",
+    }
+    given = around if silence else {**asked, **around}
+    return [*([silence["check"]] if silence else []), *(name for name in given if given[name])]
 
 
 def _silence(error: OrthancError) -> Finding:
