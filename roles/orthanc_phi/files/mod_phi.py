@@ -67,11 +67,13 @@ def on_change(change: int, _level: int, resource: str) -> None:
 
 
 def send(output: Any, answer: Answer) -> None:
-    """Send an answer as JSON."""
+    """Send an answer as JSON, or as the text that is all it holds."""
     status, content = answer
     body = json.dumps(content).encode()
     output.SetHttpHeader("Cache-Control", "no-store")
-    if status == 200:
+    if content.keys() == {"text"}:
+        output.AnswerBuffer(content["text"], "text/plain; version=0.0.4; charset=utf-8")
+    elif status == 200:
         output.AnswerBuffer(body, "application/json")
     else:
         output.SetHttpHeader("Content-Type", "application/json")

@@ -32,6 +32,7 @@ from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, source_study
 from orthanc_deid.rest import StudyRoutes, study_finder
 from orthanc_deid.rest_me import MeRoutes
+from orthanc_deid.rest_metrics import MetricsRoutes
 from orthanc_deid.studies import Studies
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ def all_routes(
     """Return every route of the API."""
     parts = (
         MeRoutes(config),
+        MetricsRoutes(config, crosswalk.engine),
         StudyRoutes(crosswalk.studies, queue, study_finder(phi)),
     )
     return [route for part in parts for route in part.routes()]

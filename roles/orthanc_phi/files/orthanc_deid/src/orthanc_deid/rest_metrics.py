@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The figures for Prometheus over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from orthanc_deid.agent_client import Answer
+from orthanc_deid.api import Request, Route
+from orthanc_deid.config import Config
+from orthanc_deid.destination_config import Server as Orthanc
+from orthanc_deid.figures import Figures, Server
+from orthanc_deid.metrics import Metrics
+
+
+class MetricsRoutes:
+    """The answer to `GET /deid/v1/metrics`."""
+
+    def __init__(self, config: Config, engine: sa.Engine) -> None:
+        self._config = config
+        self._engine = engine
+
+    def routes(self) -> list[Route]:
+        """Return the routes that are answered here."""
+        return [Route("GET", "/metrics", self.metrics)]
+
+    def metrics(self, _request: Request) -> Answer:
+        """Return the figures as text."""
+        return 200, {"text": self._metrics.text()}
+
+    @cached_property
+    def _metrics(self) -> Metrics:
+        # The zone matters to days and hours only, which are not told here.
+        return Metrics(self._engine, Figures(self._engine, "UTC", watched_servers(self._config)))
+
+
+def watched_servers(config: Config) -> Iterator[Server]:
+    """Yield the Orthancs whose certificates are watched: PHI's own and its destinations'."""
+    yield Server("phi", config.orthanc.url, Path(config.orthanc.ca))
+    for destination in config.destinations:
+        if isinstance(destination.settings, Orthanc):
+            yield Server(destination.name, destination.settings.url, Path(destination.settings.ca))
