@@ -55,11 +55,16 @@ def find_study(orthanc_id: str) -> Any:
         return None
 
 
-def on_change(change: int, _level: int, resource: str) -> None:
+def on_change(change: int, level: int, resource: str) -> None:
     """Pass an event on; must return at once, for it delays all later events."""
     if change == orthanc.ChangeType.STABLE_STUDY:
         if study := find_study(resource):
             agent.tell("stable", study=study)
+    elif change == orthanc.ChangeType.NEW_STUDY:
+        agent.tell("arrived", orthanc_id=resource)
+    elif change == orthanc.ChangeType.DELETED:
+        if level == orthanc.ResourceType.STUDY:
+            agent.tell("gone", orthanc_id=resource)
     elif change == orthanc.ChangeType.ORTHANC_STARTED:
         agent.tell("reconcile")
     elif change == orthanc.ChangeType.ORTHANC_STOPPED:

@@ -19,7 +19,10 @@ from orthanc_deid.api import Api
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.orthanc_client import SourceStudy, source_study
 from orthanc_deid.rest import StudyRoutes
+from orthanc_deid.rest_search import SearchRoutes
 from orthanc_deid.states import State
+
+from .fake_orthanc import FakeOrthanc
 
 AGENT = """
 import json, os, sys, time
@@ -119,8 +122,13 @@ class Desk:
         self.queue = Recorder()
         self.held = {ONE: STUDY}
         studies = StudyRoutes(self.crosswalk.studies, self.queue, self.find)
+        self.orthanc = FakeOrthanc()
         self.agent = Agent(
-            self.crosswalk.studies, self.queue, Api(studies.routes()), automatic=automatic
+            self.crosswalk,
+            self.queue,
+            self.orthanc.client(),
+            Api([*studies.routes(), *SearchRoutes(self.crosswalk.held).routes()]),
+            automatic=automatic,
         )
 
     def find(self, orthanc_id: str) -> SourceStudy | None:

@@ -29,11 +29,11 @@ from orthanc_deid.api import Api, Request, Route
 from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
-from orthanc_deid.orthanc_client import OrthancClient, source_study
+from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
 from orthanc_deid.rest import StudyRoutes, study_finder
 from orthanc_deid.rest_me import MeRoutes
 from orthanc_deid.rest_metrics import MetricsRoutes
-from orthanc_deid.studies import Studies
+from orthanc_deid.rest_search import SearchRoutes
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,19 @@ class PluginQueue(Queue, Protocol):
 class Agent:
     """Answers the requests of the plugin."""
 
-    def __init__(self, studies: Studies, queue: PluginQueue, api: Api, *, automatic: bool) -> None:
-        self._admission = Admission(studies, queue, automatic=automatic)
+    def __init__(
+        self,
+        crosswalk: Crosswalk,
+        queue: PluginQueue,
+        phi: OrthancClient,
+        api: Api,
+        *,
+        automatic: bool,
+    ) -> None:
+        self._admission = Admission(crosswalk.studies, queue, automatic=automatic)
+        self._held = crosswalk.held
         self._queue = queue
+        self._phi = phi
         self._api = api
 
     def answer(self, request: dict[str, Any]) -> Answer:
@@ -61,6 +71,8 @@ class Agent:
             return self._dispatch(request)
         except (SQLAlchemyError, *QUEUE_ERRORS):
             return 503, {"error": "the crosswalk database does not answer; try again later"}
+        except OrthancError as error:
+            return 503, {"error": f"{error}; try again later"}
         except Exception as error:
             log.exception("a request of the plugin failed")
             return 500, {"error": f"the program failed ({type(error).__name__}); see the log"}
@@ -69,6 +81,13 @@ class Agent:
         match request["call"]:
             case "stable":
                 self._admission.consider(source_study(request["study"]))
+                self._held.look(self._phi, request["study"]["ID"])
+                return 200, {}
+            case "arrived":
+                self._held.look(self._phi, request["orthanc_id"])
+                return 200, {}
+            case "gone":
+                self._held.forget([request["orthanc_id"]])
                 return 200, {}
             case "reconcile":
                 self._queue.reconcile()
@@ -84,6 +103,7 @@ def all_routes(
     parts = (
         MeRoutes(config),
         MetricsRoutes(config, crosswalk.engine),
+        SearchRoutes(crosswalk.held),
         StudyRoutes(crosswalk.studies, queue, study_finder(phi)),
     )
     return [route for part in parts for route in part.routes()]
@@ -116,7 +136,7 @@ def main(path: Path) -> None:
     phi = OrthancClient("the PHI Orthanc", config.orthanc)
     with open_queue(config.database.parameters()) as queue:
         api = Api(all_routes(config, crosswalk, queue, phi))
-        agent = Agent(crosswalk.studies, queue, api, automatic=config.auto_anonymize)
+        agent = Agent(crosswalk, queue, phi, api, automatic=config.auto_anonymize)
         serve(sys.stdin, sys.stdout, agent.answer)
 
 

@@ -18,6 +18,7 @@ from orthanc_deid.config import Config
 from orthanc_deid.drawn_rules import DrawnRules
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.events import now
+from orthanc_deid.held_studies import HeldStudies
 from orthanc_deid.lookup import Lookup
 from orthanc_deid.numbering import Numbering
 from orthanc_deid.patient import NotListed, Patient
@@ -65,6 +66,7 @@ class Crosswalk:
         self.numbering = numbering or Numbering()
         self.project = project
         self.studies = Studies(self.engine, project)
+        self.held = HeldStudies(self.engine)
         self.lookup = Lookup(self.engine, project)
         self.drawn_rules = DrawnRules(self.engine)
 

@@ -109,7 +109,7 @@ def reconcile(service: Service, queue: Queue, with_job: set[int]) -> None:
             queue.put(study.id)
     admission = Admission(service.crosswalk.studies, queue, automatic=service.automatic)
     try:
-        for found in service.source.studies():
+        for found in service.crosswalk.held.watch(service.source, service.source.studies()):
             admission.consider(found)
         service.crosswalk.lookup.refill(service.source)
     except OrthancError as error:

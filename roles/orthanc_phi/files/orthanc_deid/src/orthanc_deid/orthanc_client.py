@@ -91,6 +91,17 @@ class OrthancClient:
         parts = ("RequestedTags", "PatientMainDicomTags", "MainDicomTags")
         return {tag: str(text) for part in parts for tag, text in found.get(part, {}).items()}
 
+    def describe(self, orthanc_id: str) -> dict[str, Any]:
+        """Return all that the index says of a study; raises `GoneError` if it is not there."""
+        wanted = "requestedTags=ModalitiesInStudy;NumberOfStudyRelatedInstances"
+        found: dict[str, Any] = self._json("GET", f"/studies/{orthanc_id}?{wanted}")
+        return found
+
+    def source(self, orthanc_id: str) -> str:
+        """Return the application entity title that sent a study; empty if none did."""
+        first = self.first_instances(orthanc_id)
+        return self.remote_aet(first[0]) if first else ""
+
     def instance_ids(self, orthanc_id: str) -> list[str]:
         """Return Orthanc's identifiers of the instances of a study."""
         return [item["ID"] for item in self._json("GET", f"/studies/{orthanc_id}/instances")]

@@ -111,7 +111,7 @@ studies = sa.Table(
     sa.Column("id", KEY, primary_key=True),
     sa.Column("project", sa.Text, sa.ForeignKey(projects.c.name), nullable=False),
     # Orthanc's identifier, SHA-1 of PatientID and StudyInstanceUID: as sensitive as these.
-    sa.Column("orthanc_id", sa.Text),
+    sa.Column("orthanc_id", sa.Text, index=True),
     sa.Column("study_instance_uid", sa.Text, index=True),
     sa.Column("anonymous_study_uid", sa.Text),
     sa.Column("subject_id", KEY, sa.ForeignKey(subjects.c.id), index=True),
@@ -250,3 +250,80 @@ for _name in LOOKUP_SEARCHED:
         postgresql_using="gin",
         postgresql_ops={_name: "gin_trgm_ops"},
     )
+
+# What the PHI Orthanc holds, as it says itself, so that studies can be searched for together with
+# their states. Empty is not there.
+held_studies = sa.Table(
+    "held_studies",
+    metadata,
+    sa.Column("orthanc_id", sa.Text, primary_key=True),
+    # Compared to find studies that have changed.
+    sa.Column("last_update", sa.Text, nullable=False),
+    sa.Column("study_instance_uid", sa.Text, nullable=False, server_default="", index=True),
+    sa.Column("patient_name", sa.Text, nullable=False, server_default=""),
+    sa.Column("patient_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("birth_date", sa.Text, nullable=False, server_default=""),
+    sa.Column("accession", sa.Text, nullable=False, server_default=""),
+    # YYYYMMDD
+    sa.Column("study_date", sa.Text, nullable=False, server_default="", index=True),
+    sa.Column("description", sa.Text, nullable=False, server_default=""),
+    # Each with a space before and behind it: " CT SR ".
+    sa.Column("modalities", sa.Text, nullable=False, server_default=""),
+    # The application entity title that sent it.
+    sa.Column("source", sa.Text, nullable=False, server_default="", index=True),
+    # Name and ID as they are searched for, see `lookup.fold`.
+    sa.Column("folded_patient", sa.Text, nullable=False, server_default="", index=True),
+    sa.Column("folded_description", sa.Text, nullable=False, server_default=""),
+    sa.Column("series", sa.Integer, nullable=False),
+    sa.Column("instances", sa.Integer, nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False, index=True),
+)
+for _name in ("folded_patient", "accession", "folded_description"):
+    sa.Index(
+        f"ix_held_studies_{_name}_searched",
+        held_studies.c[_name],
+        postgresql_using="gin",
+        postgresql_ops={_name: "gin_trgm_ops"},
+    )
+
+# What people asked to have brought from a DICOM node, and how far each study has come.
+fetches = sa.Table(
+    "fetches",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("node", sa.Text, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+FETCH_STATES = ("looking", "waiting", "retrieving", "done", "not-found", "failed", "stopped")
+fetch_items = sa.Table(
+    "fetch_items",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column(
+        "fetch_id", KEY, sa.ForeignKey(fetches.c.id, ondelete="CASCADE"), nullable=False, index=True
+    ),
+    sa.Column("state", sa.Text, nullable=False),
+    # What the node says of the study; of an accession that is still looked for, only that.
+    sa.Column("study_instance_uid", sa.Text, nullable=False, server_default=""),
+    sa.Column("patient_name", sa.Text, nullable=False, server_default=""),
+    sa.Column("patient_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("accession", sa.Text, nullable=False, server_default=""),
+    sa.Column("study_date", sa.Text, nullable=False, server_default=""),
+    sa.Column("description", sa.Text, nullable=False, server_default=""),
+    sa.Column("modalities", sa.Text, nullable=False, server_default=""),
+    # Orthanc's job that retrieves it now.
+    sa.Column("job", sa.Text, nullable=False, server_default=""),
+    sa.Column("error", sa.Text, nullable=False, server_default=""),
+    # How many instances the node says it has, if it says so, and how many are on PHI.
+    sa.Column("expected", sa.Integer),
+    sa.Column("received", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.CheckConstraint(
+        f"state IN ({', '.join(repr(state) for state in FETCH_STATES)})", name="state_known"
+    ),
+    sa.Index("ix_fetch_items_state_next_at", "state", "next_at"),
+)
