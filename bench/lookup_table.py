@@ -53,8 +53,8 @@ QUESTIONS = (
     Question("by name", Search(sort="patient_name"), order="patient_name"),
     Question(
         "one patient's name",
-        Search({"patient_name": "meyer 4711"}),
-        "patient_name ILIKE '%meyer%' AND patient_name ILIKE '%4711%'",
+        Search({"patient_name": "johnson jennifer 4711"}),
+        "patient_name ILIKE '%johnson%' AND patient_name ILIKE '%4711%'",
     ),
     Question(
         "a common name, newest first",
@@ -65,7 +65,7 @@ QUESTIONS = (
     Question("two letters", Search({"patient_name": "ya"}), "patient_name ILIKE '%ya%'"),
     Question("two Kanji", Search({"patient_name": "山田"}), "patient_name ILIKE '%山田%'"),
     Question("nobody's name", Search({"patient_name": "xy"}), "patient_name ILIKE '%xy%'"),
-    Question("an ID", Search({"patient_id": "0123456"}), "patient_id ILIKE '%0123456%'"),
+    Question("an ID", Search({"patient_id": "7306436"}), "patient_id ILIKE '%7306436%'"),
     Question("a former ID", Search({"former_ids": "OLD777"}), "false"),
     Question("a number", Search({"subject_number": "4711"}), "subject_number = 4711"),
     Question(
@@ -75,7 +75,7 @@ QUESTIONS = (
         "pseudonym",
     ),
     Question(
-        "an accession", Search({"accession": "ACC00654321"}), "accession ILIKE '%ACC00654321%'"
+        "an accession", Search({"accession": "ACC31569234"}), "accession ILIKE '%ACC31569234%'"
     ),
     Question("part of an accession", Search({"accession": "4321"}), "accession ILIKE '%4321%'"),
     Question(
@@ -91,8 +91,8 @@ QUESTIONS = (
     ),
     Question(
         "a StudyInstanceUID",
-        Search({"study_instance_uid": "1.2.826.0.1.654321"}),
-        "lookup.study_instance_uid LIKE '1.2.826.0.1.654321%'",
+        Search({"study_instance_uid": "1.2.826.0.1.4711."}),
+        "lookup.study_instance_uid LIKE '1.2.826.0.1.4711.%'",
     ),
     Question(
         "name and year, by accession",
