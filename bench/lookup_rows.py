@@ -131,7 +131,7 @@ def add_rows(url: sa.URL, studies: int) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         # Indexes are made much faster once all rows are there.
-        indexes = dict(connection.execute(sa.text(_INDEXES)).all())
+        indexes = {row[0]: row[1] for row in connection.execute(sa.text(_INDEXES))}
         for name in indexes:
             connection.exec_driver_sql(f"DROP INDEX {name}")
         for statement in _ROWS:

@@ -27,9 +27,12 @@ class Person:
 
 
 SCRIPT = Person(
-    "<script>alert(1)</script>^Eve", "MRN-<b>1</b>", "ACC<i>1</i>", "CT <img src=x onerror=alert(1)>"
+    "<script>alert(1)</script>^Eve",
+    "MRN-<b>1</b>",
+    "ACC<i>1</i>",
+    "CT <img src=x onerror=alert(1)>",
 )
-QUOTES = Person("O'Brien \"Jo\"^Sean", "MRN'2\"", "A'2\"", "MR 'HEAD' \"T1\"", file="MR_small.dcm")
+QUOTES = Person('O\'Brien "Jo"^Sean', "MRN'2\"", "A'2\"", "MR 'HEAD' \"T1\"", file="MR_small.dcm")
 KANJI = Person("Yamada^Tarou=山田^太郎=やまだ^たろう", "MRN山3", "受付3", "胸部CT検査")
 RIGHT_TO_LEFT = Person("كريم^أحمد", "MRN-ع4", "ACC-ع4", "أشعة الصدر")
 PLAIN = Person("Public^John^Quincy", "MRN774711", "ACC20260115", "CT THORAX", "20260115")

@@ -5,6 +5,7 @@ The workers do the work, outside Orthanc. An agent process speaks to the databas
 API; this script only passes requests on.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -29,8 +30,8 @@ OFFERS = {
     "withdraw": ("POST", f"{STUDY}/withdraw"),
     "fetch": ("POST", f"{API}fetches"),
     "lookup": ("GET", f"{PAGES}lookup/master/lookuptable.html"),
-    "review": ("GET", f"{PAGES}review/index.html"),
-    "work": ("GET", f"{PAGES}work/index.html"),
+    "review": ("GET", f"{PAGES}review/quarantine.html"),
+    "work": ("GET", f"{PAGES}work/work.html"),
 }
 
 agent = AgentClient(
@@ -72,17 +73,35 @@ def on_change(change: int, level: int, resource: str) -> None:
 
 
 def send(output: Any, answer: Answer) -> None:
-    """Send an answer as JSON, or as the text that is all it holds."""
+    """Send an answer as JSON, or as the text or file that is all it holds."""
     status, content = answer
-    body = json.dumps(content).encode()
     output.SetHttpHeader("Cache-Control", "no-store")
     if content.keys() == {"text"}:
         output.AnswerBuffer(content["text"], "text/plain; version=0.0.4; charset=utf-8")
-    elif status == 200:
+        return
+    if file := content.get("download"):
+        send_file(output, file)
+        return
+    body = json.dumps(content).encode()
+    if status == 200:
         output.AnswerBuffer(body, "application/json")
     else:
         output.SetHttpHeader("Content-Type", "application/json")
         output.SendHttpStatus(status, body)
+
+
+def send_file(output: Any, piece: dict[str, Any]) -> None:
+    """Send a file piece by piece as the agent makes it; if that fails, the file breaks off."""
+    output.SetHttpHeader("Content-Disposition", f'attachment; filename="{piece["name"]}"')
+    output.StartStreamAnswer(piece["type"])
+    while True:
+        if piece["data"]:
+            output.SendStreamChunk(base64.b64decode(piece["data"]))
+        if piece["last"]:
+            return
+        status, piece = agent.ask("download", number=piece["number"])
+        if status != 200:
+            raise RuntimeError(f"a download broke off ({status})")
 
 
 def on_api(output: Any, uri: str, **request: Any) -> None:

@@ -85,8 +85,13 @@ def test_identified_studies_are_carried_away_by_broker_and_administrator_only() 
 
 
 def test_the_lookup_table_is_for_broker_and_administrator_only() -> None:
-    for path in ("/extra/lookup/master/lookuptable.html", "/deid/v1/quarantine", "/deid/v1/lookup"):
-        may = {who for who in CONTENT["accounts"]["phi"] if allowed("phi", who, "GET", path)}
+    for method, path in (
+        ("GET", "/extra/lookup/master/lookuptable.html"),
+        ("POST", "/deid/v1/lookup"),
+        ("POST", "/deid/v1/lookup/export"),
+        ("GET", "/deid/v1/review"),
+    ):
+        may = {who for who in CONTENT["accounts"]["phi"] if allowed("phi", who, method, path)}
         assert may == {"honest_broker", "administrator"}, path
 
 

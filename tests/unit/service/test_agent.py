@@ -17,6 +17,7 @@ from orthanc_deid.agent import Agent, serve
 from orthanc_deid.agent_client import AgentClient
 from orthanc_deid.api import Api
 from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.downloads import Downloads
 from orthanc_deid.orthanc_client import SourceStudy, source_study
 from orthanc_deid.rest import StudyRoutes
 from orthanc_deid.rest_search import SearchRoutes
@@ -128,6 +129,7 @@ class Desk:
             self.queue,
             self.orthanc.client(),
             Api([*studies.routes(), *SearchRoutes(self.crosswalk.held).routes()]),
+            Downloads(),
             automatic=automatic,
         )
 

@@ -58,7 +58,7 @@ def test_a_number_out_of_its_bounds_is_refused(value: str) -> None:
 
 def test_each_route_is_documented_and_nothing_else() -> None:
     nothing = cast(Any, None)
-    routes = agent.all_routes(nothing, _Crosswalk(), nothing, nothing)
+    routes = agent.all_routes(nothing, _Crosswalk(), nothing, nothing, nothing)
     document = json.loads(resources.files("orthanc_deid").joinpath("openapi.json").read_text())
     documented = {
         (method.upper(), path)

@@ -21,11 +21,11 @@ const PAGES = [
     text: "Who is who: real and anonymous identities side by side. Each look is written down.",
   },
   {
-    id: "review", title: "Review", path: "review/index.html", needs: "review",
+    id: "review", title: "Review", path: "review/quarantine.html", needs: "review",
     text: "Studies that are held back, why, and what to do about each.",
   },
   {
-    id: "work", title: "Work", path: "work/index.html", needs: "work",
+    id: "work", title: "Work", path: "work/work.html", needs: "work",
     text: "Queue, failures, throughput, backups and disks: the look in the morning.",
   },
 ];

@@ -28,12 +28,16 @@ from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import Api, Request, Route
 from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.downloads import Downloads
 from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
 from orthanc_deid.rest import StudyRoutes, study_finder
+from orthanc_deid.rest_lookup import LookupRoutes
 from orthanc_deid.rest_me import MeRoutes
 from orthanc_deid.rest_metrics import MetricsRoutes
+from orthanc_deid.rest_review import ReviewRoutes
 from orthanc_deid.rest_search import SearchRoutes
+from orthanc_deid.rest_work import WorkRoutes
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +54,13 @@ class PluginQueue(Queue, Protocol):
 class Agent:
     """Answers the requests of the plugin."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it joins all that the plugin asks for
         self,
         crosswalk: Crosswalk,
         queue: PluginQueue,
         phi: OrthancClient,
         api: Api,
+        downloads: Downloads,
         *,
         automatic: bool,
     ) -> None:
@@ -64,6 +69,7 @@ class Agent:
         self._queue = queue
         self._phi = phi
         self._api = api
+        self._downloads = downloads
 
     def answer(self, request: dict[str, Any]) -> Answer:
         """Answer one request; while the database is away that is 503."""
@@ -92,12 +98,18 @@ class Agent:
             case "reconcile":
                 self._queue.reconcile()
                 return 200, {}
+            case "download":
+                return self._downloads.more(request["number"])
             case _:
                 return self._api.answer(Request.of(request))
 
 
 def all_routes(
-    config: Config, crosswalk: Crosswalk, queue: PluginQueue, phi: OrthancClient
+    config: Config,
+    crosswalk: Crosswalk,
+    queue: PluginQueue,
+    phi: OrthancClient,
+    downloads: Downloads,
 ) -> list[Route]:
     """Return every route of the API."""
     parts = (
@@ -105,6 +117,9 @@ def all_routes(
         MetricsRoutes(config, crosswalk.engine),
         SearchRoutes(crosswalk.held),
         StudyRoutes(crosswalk.studies, queue, study_finder(phi)),
+        LookupRoutes(crosswalk, downloads),
+        ReviewRoutes(crosswalk, queue, phi),
+        WorkRoutes(config, crosswalk),
     )
     return [route for part in parts for route in part.routes()]
 
@@ -135,8 +150,9 @@ def main(path: Path) -> None:
     crosswalk = Crosswalk.from_config(config)
     phi = OrthancClient("the PHI Orthanc", config.orthanc)
     with open_queue(config.database.parameters()) as queue:
-        api = Api(all_routes(config, crosswalk, queue, phi))
-        agent = Agent(crosswalk, queue, phi, api, automatic=config.auto_anonymize)
+        downloads = Downloads()
+        api = Api(all_routes(config, crosswalk, queue, phi, downloads))
+        agent = Agent(crosswalk, queue, phi, api, downloads, automatic=config.auto_anonymize)
         serve(sys.stdin, sys.stdout, agent.answer)
 
 

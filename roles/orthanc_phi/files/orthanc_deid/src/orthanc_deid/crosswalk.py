@@ -18,6 +18,7 @@ from orthanc_deid.config import Config
 from orthanc_deid.drawn_rules import DrawnRules
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.events import now
+from orthanc_deid.held_instances import HeldInstances
 from orthanc_deid.held_studies import HeldStudies
 from orthanc_deid.lookup import Lookup
 from orthanc_deid.numbering import Numbering
@@ -69,6 +70,7 @@ class Crosswalk:
         self.held = HeldStudies(self.engine)
         self.lookup = Lookup(self.engine, project)
         self.drawn_rules = DrawnRules(self.engine)
+        self.held_instances = HeldInstances(self.engine)
 
     @classmethod
     def from_config(cls, config: Config) -> Crosswalk:

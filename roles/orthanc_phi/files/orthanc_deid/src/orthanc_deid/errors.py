@@ -1,9 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The errors of this package: one family, and no message that holds a patient's value."""
 
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
 
 class DeidError(Exception):
     """Base of every error that this package raises on purpose."""
+
+
+class Spot(NamedTuple):
+    """Where in an instance something was found: in an attribute, or in the pixels.
+
+    Attributes:
+        path: tags down to the attribute, such as `0040,0275/0040,0007`.
+        frame: the number of the frame, from 1 on; 0 where it is not in the pixels.
+        box: left, top, width and height in the frame.
+    """
+
+    path: str = ""
+    frame: int = 0
+    box: tuple[int, int, int, int] | None = None
 
 
 class Quarantine(DeidError):  # noqa: N818 - it names what happens to the study
@@ -19,6 +36,12 @@ class Quarantine(DeidError):  # noqa: N818 - it names what happens to the study
         super().__init__(code, message)
         self.code = code
         self.message = message
+        self.spots: tuple[Spot, ...] = ()
+
+    def at(self, spots: Iterable[Spot]) -> Self:
+        """Return it with where in the instance it was found, to be shown to a person."""
+        self.spots = tuple(spots)
+        return self
 
     def __str__(self) -> str:
         return self.message

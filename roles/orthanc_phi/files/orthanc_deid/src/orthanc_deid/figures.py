@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from orthanc_deid.events import now
 from orthanc_deid.schema import deliveries, studies, workers
 from orthanc_deid.states import UNFINISHED, State
+from orthanc_deid.tls import client_context
 
 ALIVE_SECONDS: Final = 60
 DAYS: Final = 30
@@ -37,11 +38,11 @@ STORAGE: Final = Path("/var/lib/orthanc")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server whose certificate is watched: its name, its address, and who signed it."""
+    """A server whose certificate is watched; `ca` is who signs it, as PEM or a path."""
 
     name: str
     url: str
-    ca: Path
+    ca: str | Path
 
 
 class Figures:
@@ -236,7 +237,7 @@ def certificates(servers: tuple[Server, ...], _period: int) -> list[dict[str, An
 def _certificate(server: Server, connect: Callable[..., Any] = socket.create_connection) -> Any:
     address = urlsplit(server.url)
     try:
-        context = ssl.create_default_context(cafile=str(server.ca))
+        context = client_context(str(server.ca))
         with (
             connect((address.hostname, address.port or 443), _CONNECT_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=address.hostname) as tls,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from orthanc_deid.elements import Element
-from orthanc_deid.errors import Quarantine
+from orthanc_deid.errors import Quarantine, Spot
 from orthanc_deid.leaks import describe_leak, holds_term, tag_label, terms_of
 from orthanc_deid.places import Treated
 
@@ -52,5 +52,6 @@ def check(
 def _check_part(part: Treated, terms: frozenset[str]) -> None:
     for kept in part.effects.kept:
         if holds_term(kept.vr, kept.value, kept.charset, terms):
-            raise Quarantine("leak", describe_leak(kept.parent + tag_label(kept.tag)))
+            path = kept.parent + tag_label(kept.tag)
+            raise Quarantine("leak", describe_leak(path)).at([Spot(path)])
     part.clean_of = terms

@@ -49,7 +49,13 @@ def export(table: LookupSearch, search: Search, kind: str) -> Iterator[bytes]:
         SearchError: an XLSX file of so many rows is not made.
     """
     whole = Search(search.filters, search.sort, search.descending, None, LONGEST_PAGE)
-    return _csv(table, whole) if kind == "csv" else _xlsx(table, whole)
+    if kind == "csv":
+        return _csv(table, whole)
+    if table.has_more_than(XLSX_ROWS, whole):
+        raise SearchError(
+            f"an XLSX file has at most {XLSX_ROWS:,} rows here; take CSV, or filter more"
+        )
+    return _xlsx(table, whole)
 
 
 def harmless(text: str) -> str:
@@ -97,10 +103,6 @@ def _xlsx(table: LookupSearch, search: Search) -> Iterator[bytes]:
                 count += 1
                 for column, text in enumerate(_cells(row)):
                     sheet.write_string(count, column, text)
-            if count > XLSX_ROWS:
-                raise SearchError(
-                    f"an XLSX file has at most {XLSX_ROWS:,} rows here; take CSV, or filter more"
-                )
             yield b""
         sheet.autofilter(0, 0, count, len(COLUMNS) - 1)
         workbook.close()

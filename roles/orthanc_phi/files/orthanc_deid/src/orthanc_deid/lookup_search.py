@@ -111,7 +111,7 @@ class LookupSearch:
         Raises:
             SearchError: a filter or `after` cannot be understood.
         """
-        conditions = [FILTERS[name](text) for name, text in search.filters.items() if text.strip()]
+        conditions = _conditions(search)
         begin = _after(search)
         with self._engine.connect() as connection:
             found, total = self._few(connection, search, conditions, begin)
@@ -122,6 +122,15 @@ class LookupSearch:
         if len(found) > search.limit:
             following = _cursor(search, found[search.limit - 1])
         return Page(rows, total, following)
+
+    def has_more_than(self, count: int, search: Search) -> bool:
+        """Tell whether more than so many rows match; raises `SearchError`."""
+        matching = (
+            sa.select(lookup.c.study_id).where(*_conditions(search)).limit(count + 1).subquery()
+        )
+        with self._engine.connect() as connection:
+            found = connection.scalar(sa.select(sa.func.count()).select_from(matching))
+        return (found or 0) > count
 
     def pages(self, search: Search) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows that match, page by page."""
@@ -204,6 +213,10 @@ def _former_ids(connection: sa.Connection, subject_ids: set[int]) -> dict[int, s
     for subject_id, patient_id in connection.execute(query):
         known.setdefault(subject_id, set()).add(patient_id)
     return known
+
+
+def _conditions(search: Search) -> list[Condition]:
+    return [FILTERS[name](text) for name, text in search.filters.items() if text.strip()]
 
 
 def _order(search: Search, *columns: Any) -> list[Any]:

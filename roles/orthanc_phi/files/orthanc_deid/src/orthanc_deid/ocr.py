@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from pydicom import Dataset, dcmread
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut
 
-from orthanc_deid.errors import ProfileError, Quarantine
+from orthanc_deid.errors import ProfileError, Quarantine, Spot
 from orthanc_deid.pixel_frames import Frame, PixelForm
 from orthanc_deid.pixels import iter_frames
 from orthanc_deid.rectangles import Rectangle
@@ -100,12 +101,13 @@ class TextReader:
         Raises:
             Quarantine: (code `text-in-pixels`) there is.
         """
-        for text in self.find(data):
+        for number, texts in groupby(self.find(data), lambda text: text.frame):
+            boxes = [text.box for text in texts]
             raise Quarantine(
                 "text-in-pixels",
-                f"text was found in the pixels of frame {text.frame} at {text.box}; "
+                f"text was found in the pixels of frame {number} at {boxes[0]}; "
                 "look at the image and add a pixel rule for its device",
-            )
+            ).at(Spot(frame=number, box=box) for box in boxes)
 
     def _read(self, frame: Frame, form: PixelForm, dataset: Dataset) -> Iterator[Rectangle]:
         for dark, bright in _views(frame, form, dataset):

@@ -102,6 +102,11 @@ class OrthancClient:
         first = self.first_instances(orthanc_id)
         return self.remote_aet(first[0]) if first else ""
 
+    def instance_tags(self, instance_id: str) -> dict[str, Any]:
+        """Return what an instance says, by keyword; raises `GoneError`."""
+        found: dict[str, Any] = self._json("GET", f"/instances/{instance_id}/simplified-tags")
+        return found
+
     def instance_ids(self, orthanc_id: str) -> list[str]:
         """Return Orthanc's identifiers of the instances of a study."""
         return [item["ID"] for item in self._json("GET", f"/studies/{orthanc_id}/instances")]

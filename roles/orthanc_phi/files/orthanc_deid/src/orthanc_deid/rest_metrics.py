@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import Request, Route
 from orthanc_deid.config import Config
+from orthanc_deid.destination_config import DicomWeb
 from orthanc_deid.destination_config import Server as Orthanc
 from orthanc_deid.figures import Figures, Server
 from orthanc_deid.metrics import Metrics
@@ -39,8 +39,9 @@ class MetricsRoutes:
 
 
 def watched_servers(config: Config) -> Iterator[Server]:
-    """Yield the Orthancs whose certificates are watched: PHI's own and its destinations'."""
-    yield Server("phi", config.orthanc.url, Path(config.orthanc.ca))
+    """Yield the servers whose certificates are watched: PHI's own, and all that studies go to."""
+    yield Server("phi", config.orthanc.url, config.orthanc.ca)
     for destination in config.destinations:
-        if isinstance(destination.settings, Orthanc):
-            yield Server(destination.name, destination.settings.url, Path(destination.settings.ca))
+        settings = destination.settings
+        if isinstance(settings, Orthanc | DicomWeb) and settings.url.startswith("https://"):
+            yield Server(destination.name, settings.url, settings.ca)

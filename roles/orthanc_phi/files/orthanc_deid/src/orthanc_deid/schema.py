@@ -182,6 +182,25 @@ workers = sa.Table(
     sa.Column("spool_total", sa.BigInteger, nullable=False),
 )
 
+# Which instances hold a study back, and where in them, for the person who looks.
+held_instances = sa.Table(
+    "held_instances",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column(
+        "study_id", KEY, sa.ForeignKey(studies.c.id, ondelete="CASCADE"), nullable=False, index=True
+    ),
+    # Orthanc's identifier.
+    sa.Column("instance_id", sa.Text, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    # Tags down to the attribute; empty where it is in the pixels, or the instance as a whole.
+    sa.Column("path", sa.Text, nullable=False, server_default=""),
+    sa.Column("frame", sa.Integer, nullable=False, server_default="0"),
+    # [left, top, width, height]
+    sa.Column("box", sa.JSON(none_as_null=True)),
+)
+
 # What persons drew on images to have it blanked: for one study, or for all images of a device.
 drawn_rules = sa.Table(
     "drawn_rules",

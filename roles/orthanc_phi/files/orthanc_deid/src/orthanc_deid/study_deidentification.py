@@ -80,6 +80,7 @@ class StudyDeidentifier:
         self._source = source
         self._deid = deidentification
         self._engine = deidentification.engine
+        self._held: list[tuple[str, Quarantine]] = []
         self._go_on = go_on
 
     def run(self, study: Study, instance_ids: list[str], spool: Spool) -> DeidentifiedStudy:
@@ -108,7 +109,11 @@ class StudyDeidentifier:
         drawn = self._crosswalk.drawn_rules.of_study(study.id)
         self._engine = self._deid.engine.with_drawn(tuple(rule.pixel_rule() for rule in drawn))
         self._crosswalk.lookup.identified(study.id, first, subject, anonymous_uid)
-        record = self._instances(instance_ids, subject, spool)
+        self._held = []
+        try:
+            record = self._instances(instance_ids, subject, spool)
+        finally:
+            self._crosswalk.held_instances.keep(study.id, self._held)
         made = next(iter(spool.files.values())).read_bytes()
         self._crosswalk.lookup.anonymized(study.id, self._deid.read_identity(made))
         return DeidentifiedStudy(subject, anonymous_uid, record)
@@ -187,6 +192,9 @@ class StudyDeidentifier:
                 output = self._engine.deidentify(data, subject, identifiers, known)
             except Dropped as reason:
                 return _Done(instance_id, identity, reason)
+            except Quarantine as held:
+                self._held.append((instance_id, held))
+                raise
             spool.add(output.sop_instance_uid, output.data)
             return _Done(instance_id, identity, output.record)
 
