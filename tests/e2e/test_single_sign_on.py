@@ -100,7 +100,7 @@ def test_a_user_gets_the_account_of_the_first_group() -> None:
 def test_another_group_has_another_account() -> None:
     with browser() as client:
         assert sign_on(client, "rosa").is_success
-        assert client.get("/e2e-phi/deid/status").is_success
+        assert client.get("/e2e-phi/deid/v1/status").is_success
         assert client.get("/e2e-phi/modalities").status_code == httpx.codes.FORBIDDEN
 
 

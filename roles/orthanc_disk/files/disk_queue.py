@@ -19,8 +19,9 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from disk_removal import Removal, remove
 from disk_state import (
     STATE_FILE,
     Change,
@@ -53,6 +54,8 @@ LONGEST_DELAY = 3600.0
 # wait. Nothing is lost by it, the position in the log waits, too.
 PENDING_LIMIT = 5000
 
+Done = TypeVar("Done")
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
@@ -83,7 +86,7 @@ class Queue:
         self._state = State()
         self._changed = False
         self._seen: dict[int, float] = {}
-        self._urgent: deque[tuple[str, Future[Result]]] = deque()
+        self._urgent: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._followed = self._follow_at = 0.0
@@ -114,8 +117,22 @@ class Queue:
             IndexUnavailableError: Orthanc cannot read its index, or is about to stop.
             TreeProblemError: The tree cannot be written.
         """
-        future: Future[Result] = Future()
-        self._urgent.append((study_id, future))
+        return self._have_done(lambda: self._write(study_id))
+
+    def remove_now(self, study_id: str) -> Removal:
+        """Remove a study's files from the tree, then the study from Orthanc, and wait for it.
+
+        Raises:
+            UnknownStudyError: Orthanc does not hold it.
+            IndexUnavailableError: Orthanc cannot read its index, or is about to stop.
+            TreeProblemError: the tree cannot be changed.
+        """
+        return self._have_done(lambda: self._remove(study_id))
+
+    def _have_done(self, act: Callable[[], Done]) -> Done:
+        """Have the writer's thread do something before all else, and wait for it."""
+        future: Future[Done] = Future()
+        self._urgent.append((act, future))
         self._wake.set()
         while self._thread.is_alive():
             with suppress(TimeoutError):
@@ -184,9 +201,9 @@ class Queue:
 
     def _answer_urgent(self) -> None:
         while self._urgent and not self._stop.is_set():
-            study_id, future = self._urgent.popleft()
+            act, future = self._urgent.popleft()
             try:
-                future.set_result(self._write(study_id))
+                future.set_result(act())
             except Exception as error:
                 future.set_exception(error)
 
@@ -306,6 +323,19 @@ class Queue:
             self._postpone(study_id, f"unexpected {type(error).__name__}")
             raise
         return result
+
+    def _remove(self, study_id: str) -> Removal:
+        study, record = self._index.study(study_id), self._index.record(study_id)
+        planned = self._tree.plan(study, self._recorded(study_id))
+        uid = study.tags["StudyInstanceUID"]
+        try:
+            removal = remove(self._tree, planned, uid, record.folder if record else None)
+        except OSError as error:
+            result = Result(study_folder(planned), len(planned))
+            raise self._tree.problem(error, result.folder, result) from error
+        self._index.delete(study_id)
+        self._changed = self._state.pending.pop(study_id, None) is not None or self._changed
+        return removal
 
     def _read(self, instance_id: str) -> bytes:
         if self._stop.is_set():

@@ -67,6 +67,9 @@ class Index(Protocol):
     def record(self, study_id: str) -> Record | None:
         """What was recorded of a study."""
 
+    def delete(self, study_id: str) -> None:
+        """Delete a study; it may be gone already."""
+
     def keep_record(self, study_id: str, record: Record) -> None:
         """Record something of a study."""
 

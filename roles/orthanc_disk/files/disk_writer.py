@@ -27,7 +27,7 @@ _TREE_ERRORS = frozenset(
 )
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
-_HEADER_BYTES = 1 << 20
+HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Tree:
         """The UID in the first DICOM file below a folder; none if there is no such file."""
         for path in _files(folder):
             with contextlib.suppress(UnreadableHeaderError, OSError), path.open("rb") as file:
-                value = read_elements(file.read(_HEADER_BYTES), {level}).get(level)
+                value = read_elements(file.read(HEADER_BYTES), {level}).get(level)
                 if value:
                     return value.rstrip(b"\0 ").decode("ascii", "replace")
         return None
@@ -216,7 +216,7 @@ class Tree:
                 where = "/".join(item.path.parts)
                 self._write_instance(item, read, result, changed)
             for folder in changed:
-                _sync_directory(folder)
+                sync_directory(folder)
         except OSError as error:
             raise self.problem(error, where, result) from error
         return result
@@ -275,7 +275,7 @@ class Tree:
             if stat.S_IMODE(folder.stat().st_mode) != mode:
                 folder.rmdir()
                 raise OSError(errno.EPERM, "the mode of a folder cannot be set")
-        _sync_directory(folder.parent)
+        sync_directory(folder.parent)
 
     def _write_file(self, path: Path, data: bytes) -> None:
         temporary = path.with_name(f".orthanc-{secrets.token_hex(8)}.part")
@@ -335,7 +335,8 @@ def _holds(path: Path, data: bytes) -> bool:
     return path.read_bytes() == data
 
 
-def _sync_directory(folder: Path) -> None:
+def sync_directory(folder: Path) -> None:
+    """Make sure that what was made or removed in a folder outlives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

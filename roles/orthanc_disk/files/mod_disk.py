@@ -6,6 +6,7 @@ Callbacks only wake the writer's thread; see `disk_queue` for why nothing depend
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,6 +21,7 @@ import orthanc
 import access
 import deidentified_only
 from disk_queue import Log, Queue
+from disk_removal import Removal
 from disk_state import Change, IndexUnavailableError, Record, UnknownStudyError
 from disk_tree import DEFAULT_PSEUDONYM, DEFAULT_TEMPLATE, parse_template
 from disk_writer import Instance, Result, Series, Study, Tree, TreeProblemError
@@ -98,6 +100,11 @@ class OrthancIndex:
             return Record(str(kept["folder"]), int(kept["instances"]), str(kept["template"]))
         except (UnknownStudyError, ValueError, KeyError, TypeError):
             return None
+
+    def delete(self, study_id: str) -> None:
+        """Delete a study; it may be gone already."""
+        with contextlib.suppress(UnknownStudyError):
+            _call(orthanc.RestApiDelete, f"/studies/{study_id}")
 
     def keep_record(self, study_id: str, record: Record) -> None:
         """Record something of a study."""
@@ -178,7 +185,7 @@ def _answer(output: Any, status: int, body: object) -> None:
         output.SendHttpStatus(status, text)
 
 
-def _answer_result(output: Any, act: Callable[[], Result]) -> None:
+def _answer_result(output: Any, act: Callable[[], Result | Removal]) -> None:
     try:
         _answer(output, 200, dataclasses.asdict(act()))
     except TreeProblemError as error:
@@ -207,6 +214,16 @@ def write_route(output: Any, uri: str, **request: Any) -> None:
     _answer_result(output, lambda: QUEUE.write_now(request["groups"][0]))
 
 
+def remove_route(output: Any, uri: str, **request: Any) -> None:
+    """POST /disk/studies/{id}/remove: delete a withdrawn study, its files in the tree first."""
+    del uri
+    if request["method"] != "POST":
+        output.SendMethodNotAllowed("POST")
+        return
+    study_id = request["groups"][0]
+    _answer_result(output, lambda: QUEUE.remove_now(study_id))
+
+
 def status_route(output: Any, uri: str, **request: Any) -> None:
     """GET /disk/status: what is to be written, what is in the way, and the free space."""
     del uri
@@ -221,4 +238,5 @@ deidentified_only.register(orthanc)
 orthanc.RegisterOnChangeCallback(on_change)
 orthanc.RegisterRestCallback("/disk/studies/([0-9a-f-]{44})", study_route)
 orthanc.RegisterRestCallback("/disk/studies/([0-9a-f-]{44})/write", write_route)
+orthanc.RegisterRestCallback("/disk/studies/([0-9a-f-]{44})/remove", remove_route)
 orthanc.RegisterRestCallback("/disk/status", status_route)

@@ -120,6 +120,27 @@ def on_api(output: Any, uri: str, **request: Any) -> None:
     send(output, answer)
 
 
+def is_deidentified(orthanc_id: str) -> bool:
+    """Whether every instance of a study says that it was de-identified (0012,0062)."""
+    tags = json.loads(orthanc.RestApiGet(f"/studies/{orthanc_id}/instances-tags?simplify"))
+    return all(instance.get("PatientIdentityRemoved") == "YES" for instance in tags.values())
+
+
+def on_copy(output: Any, _uri: str, **request: Any) -> None:
+    """DELETE /deid/v1/copies/{id}: delete a result that a person was to look at, nothing else."""
+    if request["method"] != "DELETE":
+        output.SendMethodNotAllowed("DELETE")
+        return
+    orthanc_id = request["groups"][0]
+    if find_study(orthanc_id) is None:
+        send(output, (404, {"error": "this Orthanc does not hold such a study"}))
+    elif not is_deidentified(orthanc_id):
+        send(output, (409, {"error": "this is an original, which is never deleted here"}))
+    else:
+        orthanc.RestApiDelete(f"/studies/{orthanc_id}")
+        send(output, (200, {}))
+
+
 def on_page(output: Any, uri: str, **request: Any) -> None:
     """Send one file of the pages, unless the browser has it already."""
     if request["method"] != "GET":
@@ -139,5 +160,6 @@ def on_page(output: Any, uri: str, **request: Any) -> None:
 
 
 orthanc.RegisterOnChangeCallback(on_change)
+orthanc.RegisterRestCallback("/deid/v1/copies/([0-9a-f-]{44})", on_copy)
 orthanc.RegisterRestCallback("/deid/v1/.*", on_api)
 orthanc.RegisterRestCallback("/extra/.*", on_page)

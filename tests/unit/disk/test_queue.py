@@ -85,6 +85,10 @@ class FakeOrthanc:
         self._check()
         return self.records.get(study_id)
 
+    def delete(self, study_id: str) -> None:
+        self._check()
+        self.held.pop(study_id, None)
+
     def keep_record(self, study_id: str, record: Record) -> None:
         self._check()
         self.records[study_id] = record
@@ -330,3 +334,16 @@ def test_another_template_writes_everything_again(site: Site) -> None:
     site.tree = dataclasses.replace(site.tree, template=template)
     queue = site.start()
     until(lambda: len(list((site.tree.root / "flat").glob("*.dcm"))) == 2 and done(queue))
+
+
+def test_a_study_is_removed_from_the_tree_and_then_from_orthanc(site: Site) -> None:
+    queue = site.start()
+    site.orthanc.store(site.files.study("1.2.1"))
+    site.orthanc.store(site.files.study("1.2.2", PatientName="DEMO^ID000060"))
+    until(lambda: site.written() == 4 and done(queue))
+    removal = queue.remove_now("study-1.2.1")
+    assert (removal.removed, removal.left) == (2, [])
+    assert site.written() == 2
+    assert list(site.orthanc.held) == ["study-1.2.2"]
+    with pytest.raises(UnknownStudyError):
+        queue.remove_now("study-1.2.1")

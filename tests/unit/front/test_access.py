@@ -59,7 +59,8 @@ def test_only_the_administrator_reaches_a_dangerous_route(
 ) -> None:
     assert allowed(kind, "administrator", method, path)
     for account in (*PEOPLE, "service", "metrics"):
-        assert not allowed(kind, account, method, path), account
+        if (kind, account, method, path) != ("anon", "service", "DELETE", f"/studies/{ID}"):
+            assert not allowed(kind, account, method, path), account
 
 
 @pytest.mark.parametrize("account", [*PEOPLE, "administrator"])
@@ -93,6 +94,14 @@ def test_the_lookup_table_is_for_broker_and_administrator_only() -> None:
     ):
         may = {who for who in CONTENT["accounts"]["phi"] if allowed("phi", who, method, path)}
         assert may == {"honest_broker", "administrator"}, path
+
+
+def test_the_workers_account_takes_studies_back_and_never_deletes_an_original() -> None:
+    table = Table(CONTENT, "anon")
+    assert table.effect("service", "DELETE", f"/studies/{ID}") is access.Effect.CHANGES
+    assert allowed("disk", "service", "POST", f"/disk/studies/{ID}/remove")
+    assert allowed("phi", "service", "DELETE", f"/deid/v1/copies/{ID}")
+    assert not allowed("phi", "service", "DELETE", f"/studies/{ID}")
 
 
 def test_the_workers_account_may_deliver_and_nothing_else_on_anon() -> None:

@@ -45,12 +45,14 @@ class FakeOrthanc:
     disk_room: int = 10**6
     unwritten: int = 0
     sender: str = ""
+    keeps: bool = False
+    left: list[str] = field(default_factory=list)
     before: Callable[[str, str], None] = lambda _method, _path: None
 
-    def client(self) -> OrthancClient:
+    def client(self, name: str = "") -> OrthancClient:
         """A connection to this Orthanc."""
         server = Server("https://fake", "service", Path("/none"), "secret")
-        return OrthancClient(self.name, server, httpx.MockTransport(self.answer))
+        return OrthancClient(name or self.name, server, httpx.MockTransport(self.answer))
 
     def store(self, *files: bytes) -> None:
         """Receive files, as from a scanner."""
@@ -83,7 +85,7 @@ class FakeOrthanc:
             "PatientMainDicomTags": {"PatientName": f"Name^{key.split('-')[1]}"},
         }
 
-    def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911 - a case per route
+    def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911, PLR0912 - a case per route
         """Answer one request."""
         method, path = request.method, request.url.path
         self.requests.append(f"{method} {path}")
@@ -109,6 +111,15 @@ class FakeOrthanc:
                 count = sum(self._of(data) == key for data in self.instances.values())
                 present = min(count, self.disk_room)
                 return _json({"instances": count + self.unwritten, "present": present})
+            case "POST", "disk", "studies", key, "remove" if key in self.updates:
+                self.delete(key)
+                return _json({"removed": 1, "left": self.left})
+            case ("DELETE", "studies", key) | ("DELETE", "deid", "v1", "copies", key) if (
+                key in self.updates
+            ):
+                if not self.keeps:
+                    self.delete(key)
+                return _json({})
             case "GET", "instances", key, "file" if key in self.instances:
                 return httpx.Response(200, content=self.instances[key])
             case "GET", "studies", key if key in self.updates:
@@ -135,8 +146,9 @@ def _json(content: Any) -> httpx.Response:
 
 @dataclass
 class FakeEngine:
-    """Replaces the names in a file, and nothing else."""
+    """Replaces the names in a file, and nothing else; another profile writes its name."""
 
+    profile: str | None = None
     drawn: tuple[PixelRule, ...] = ()
 
     def with_drawn(self, drawn: tuple[PixelRule, ...]) -> FakeEngine:
@@ -148,23 +160,29 @@ class FakeEngine:
         return f"anon.{old}"
 
     def deidentify(
-        self, data: bytes, subject: Subject, identifiers: frozenset[str], _known: Known
+        self,
+        data: bytes,
+        subject: Subject,
+        identifiers: frozenset[str],
+        _known: Known,
+        accepted: frozenset[str],
     ) -> Any:
         """The anonymized file."""
         _, study, series, sop, text = data.decode().split("|")
         if text == "bug":
             raise KeyError("the value MRN-1")
-        if text == "burned-in" and not self.drawn:
-            raise Quarantine("pixels", "look at it")
+        if text == "burned-in" and not self.drawn and "burned-in" not in accepted:
+            raise Quarantine("burned-in", "look at it", {"burned-in"})
         if text == "letter":
             raise Dropped("document", "it is a letter")
         for identifier in identifiers:
             text = text.replace(identifier, "")
+        text += self.profile or ""
         new = f"{subject.patient_id}|{self.map_uid(study)}|{series}|{self.map_uid(sop)}|{text}"
         return SimpleNamespace(
             sop_instance_uid=self.map_uid(sop),
             data=new.encode(),
-            record=Record("fake", "digest", ()),
+            record=Record("fake", self.profile or "digest", ()),
         )
 
 
@@ -188,6 +206,6 @@ def read_identity(data: bytes) -> Any:
     )
 
 
-def fake_deidentification() -> Deidentification:
+def fake_deidentification(profile: str | None = None) -> Deidentification:
     """The parts of the engine, faked."""
-    return Deidentification(FakeEngine(), read_identity)  # type: ignore[arg-type]
+    return Deidentification(FakeEngine(profile), read_identity)  # type: ignore[arg-type]

@@ -201,10 +201,46 @@ def test_an_anonymized_study_is_never_anonymized_again(desk: Desk) -> None:
     assert desk.queue.queued == []
 
 
-@pytest.mark.parametrize("body", ["{", "[]", '{"force": "yes"}'])
+@pytest.mark.parametrize(
+    "body", ["{", "[]", '{"force": "yes"}', '{"forced": true}', f'{{"note": "{"n" * 1001}"}}']
+)
 def test_a_body_that_cannot_be_understood_is_refused(desk: Desk, body: str) -> None:
     assert desk.anonymize(body)[0] == 400
     assert desk.queue.queued == []
+
+
+def test_every_operation_is_a_route_with_its_actor(desk: Desk) -> None:
+    def ask(operation: str, body: str = "") -> tuple[int, Any]:
+        return desk.ask("POST", f"/studies/{ONE}/{operation}", body)
+
+    assert ask("withdraw")[0] == 404
+    desk.anonymize()
+    status, answer = ask("release", '{"note": "why"}')
+    assert (status, "nothing to release" in answer["error"]) == (409, True)
+    status, answer = ask("withdraw", '{"note": "consent withdrawn"}')
+    assert (status, answer["state"], answer["reason"]) == (202, "withdrawing", "consent withdrawn")
+    assert (answer["finished"], answer["other_projects"]) == (False, [])
+    assert ask("withdraw")[0] == 202
+    assert ask("retry")[0] == 409
+    assert desk.anonymize('{"force": true}')[0] == 409
+    assert [e.action for e in desk.crosswalk.studies.events(1) if e.actor == "ann"] == [
+        "queued",
+        "withdrawing",
+    ]
+    assert desk.ask("GET", f"/studies/{ONE}")[1]["events"][-1]["detail"] == "consent withdrawn"
+
+
+def test_what_was_taken_back_by_hand_is_settled(desk: Desk) -> None:
+    desk.anonymize()
+    for state in (State.WITHDRAWING, State.WITHDRAWN):
+        desk.crosswalk.studies.move(1, state)
+    desk.crosswalk.studies.end_delivery(1, "pacs", left="tell them")
+    assert desk.ask("GET", "/status")[1]["to_take_back_by_hand"] == 1
+    path = f"/studies/{ONE}/settle"
+    assert desk.ask("POST", path, '{"destination": "anon"}')[0] == 409
+    status, answer = desk.ask("POST", path, '{"destination": "pacs"}')
+    assert (status, answer["destinations"][0]["state"]) == (202, "withdrawn")
+    assert desk.ask("GET", "/status")[1]["to_take_back_by_hand"] == 0
 
 
 def test_a_study_tells_how_far_it_has_come(desk: Desk) -> None:

@@ -244,7 +244,10 @@ def _bring_to(crosswalk: Crosswalk, study_id: int, state: State) -> None:
         State.DELIVERING: [State.QUEUED, State.WORKING, State.DELIVERING],
         State.DELIVERED: [State.QUEUED, State.WORKING, State.DELIVERING, State.DELIVERED],
         State.QUARANTINED: [State.QUEUED, State.WORKING, State.QUARANTINED],
-        State.WITHDRAWN: [State.QUEUED, State.WITHDRAWN],
+        State.REVIEW: [State.QUEUED, State.WORKING, State.REVIEW],
+        State.REJECTED: [State.REJECTED],
+        State.WITHDRAWING: [State.QUEUED, State.WITHDRAWING],
+        State.WITHDRAWN: [State.WITHDRAWING, State.WITHDRAWN],
     }[state]
     for step in path:
         crosswalk.studies.move(study_id, step)

@@ -287,7 +287,8 @@ def test_two_processes_that_see_a_stable_study_queue_it_once(bench: Bench) -> No
 def test_a_withdrawn_study_is_never_queued(bench: Bench) -> None:
     study = bench.crosswalk.studies.add(orthanc_id="a")
     bench.crosswalk.studies.move(study.id, State.QUEUED)
-    bench.crosswalk.studies.move(study.id, State.WITHDRAWN)
+    for state in (State.WITHDRAWING, State.WITHDRAWN):
+        bench.crosswalk.studies.move(study.id, state)
     withdrawn = bench.crosswalk.studies.get(study.id)
     assert withdrawn is not None
     queue = Recorder()

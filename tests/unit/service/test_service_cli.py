@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from orthanc_deid import config as config_module
-from orthanc_deid import orthanc_client, service_cli, worker
+from orthanc_deid import lifecycle_cli, orthanc_client, service_cli, worker
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.heartbeat import Heartbeat
 from orthanc_deid.states import State
@@ -100,6 +100,52 @@ def test_retry_of_an_unknown_study_says_where_to_look(shell: Shell) -> None:
     code, _, error = shell("retry", "1.2.3")
     assert code == 1
     assert "no study is called 1.2.3; `orthanc-deid studies` shows them all" in error
+
+
+def test_a_study_is_released_rejected_and_withdrawn_by_command(shell: Shell) -> None:
+    shell("migrate")
+    studies = shell.crosswalk.studies
+    study = studies.add(orthanc_id="abc")
+    for state in (State.QUEUED, State.WORKING):
+        studies.move(study.id, state)
+    studies.move(study.id, State.QUARANTINED, reason="leak: look", findings=["0a leak 0008,0070"])
+    code, _, error = shell("release", "abc")
+    assert (code, "needs a note" in error) == (1, True)
+    told = shell("release", "abc", "--note", "a ward's name", "--by", "ann")
+    assert told == (0, f"study {study.id} is queued\n", "")
+    code, _, error = shell("reject", "abc")
+    assert (code, "withdraw it instead" in error) == (1, True)
+    assert shell("withdraw", "abc", "--note", "consent")[1] == f"study {study.id} is withdrawing\n"
+    shown = shell("show", "abc")[1]
+    assert "accepted by a person: 0a leak 0008,0070" in shown
+    assert "ann: queued: released: a ward's name" in shown
+    kept = json.loads(shell("show", "abc", "--json")[1])
+    assert (kept["state"], kept["reason"]) == ("withdrawing", "consent")
+
+
+def test_what_was_taken_back_by_hand_is_noted(shell: Shell) -> None:
+    shell("migrate")
+    studies = shell.crosswalk.studies
+    study = studies.add(orthanc_id="abc")
+    for state in (State.WITHDRAWING, State.WITHDRAWN):
+        studies.move(study.id, state)
+    studies.end_delivery(study.id, "pacs", left="tell them")
+    assert shell("withdraw", "abc", "--settled", "pacs")[0] == 0
+    assert studies.left_behind() == 0
+
+
+def test_a_study_on_phi_is_asked_for_by_command(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("migrate")
+    phi = FakeOrthanc()
+    phi.store(b"MRN-1|1.2|series|1|")
+    monkeypatch.setattr(lifecycle_cli, "OrthancClient", lambda *_: phi.client())
+    assert shell("anonymize", "s-MRN-1-1.2", "--review") == (0, "study 1 is queued\n", "")
+    kept = json.loads(shell("show", "1", "--json")[1])
+    assert (kept["review"], kept["state"]) == (True, "queued")
+    code, _, error = shell("anonymize", "s-MRN-2-1.3")
+    assert (code, "PHI Orthanc holds no study s-MRN-2-1.3" in error) == (1, True)
 
 
 def test_a_list_is_loaded_and_the_studies_that_waited_for_it_go_on(

@@ -116,7 +116,7 @@ def all_routes(
         MeRoutes(config),
         MetricsRoutes(config, crosswalk.engine),
         SearchRoutes(crosswalk.held),
-        StudyRoutes(crosswalk.studies, queue, study_finder(phi)),
+        StudyRoutes(crosswalk.studies, queue, study_finder(phi), config.other_profiles),
         LookupRoutes(crosswalk, downloads),
         ReviewRoutes(crosswalk, queue, phi),
         WorkRoutes(config, crosswalk),

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from orthanc_deid.conditions import Conditions
+from orthanc_deid.courier import Courier
 from orthanc_deid.crosswalk import Crosswalk
-from orthanc_deid.destinations import Destination
-from orthanc_deid.errors import DeidError, Quarantine
+from orthanc_deid.errors import DeidError, ProfileError, Quarantine
+from orthanc_deid.findings import Accepted, mark_result
 from orthanc_deid.logs import describe
 from orthanc_deid.orthanc_client import (
     GoneError,
@@ -27,18 +26,28 @@ from orthanc_deid.orthanc_client import (
 )
 from orthanc_deid.patient import NotListed, Patient
 from orthanc_deid.spool import Spool
-from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State
+from orthanc_deid.states import DECIDED, UNFINISHED, IllegalTransitionError, State
 from orthanc_deid.studies import Study
-from orthanc_deid.study_deidentification import Deidentification, StudyDeidentifier
+from orthanc_deid.study_deidentification import (
+    Deidentification,
+    StudyDeidentifier,
+)
 
 log = logging.getLogger(__name__)
 
+READERS = 4
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds
 UNSTABLE_PAUSE = 15.0  # seconds
+WITHDRAW_PAUSE = 60.0  # seconds
+LOOK_EVERY = 2.0  # seconds between looks whether the study was withdrawn meanwhile
 
 
 class StoppedError(DeidError):
     """The worker has to end; the study goes back into the queue."""
+
+
+class DecidedError(DeidError):
+    """A person decided meanwhile that the study does not go out."""
 
 
 class ChangedError(DeidError):
@@ -46,27 +55,40 @@ class ChangedError(DeidError):
 
 
 class StudyRunner:
-    """Anonymizes and delivers studies, one after the other."""
+    """Anonymizes and delivers the studies of one project, one after the other.
+
+    Args:
+        crosswalk: the project's.
+        source: the PHI Orthanc.
+        deidentification: how the project's studies are de-identified; asked with the name of
+            another profile where a person wants one, and raises `ProfileError` if the site does
+            not allow it.
+        courier: brings its studies to the destinations.
+        always_review: whether every result waits for a person before it goes out.
+        spool_dir: where results are kept on their way.
+        stopping: whether the worker has to end.
+    """
 
     def __init__(  # noqa: PLR0913 - it joins all parts of the service
         self,
         *,
         crosswalk: Crosswalk,
         source: OrthancClient,
-        deidentification: Deidentification,
-        destinations: Iterable[Destination],
-        filters: Mapping[str, Conditions] | None = None,
+        deidentification: Callable[[str | None], Deidentification],
+        courier: Courier,
         spool_dir: Path,
+        always_review: bool = False,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._crosswalk = crosswalk
         self._studies = crosswalk.studies
         self._source = source
-        self._deidentifier = StudyDeidentifier(crosswalk, source, deidentification, self._go_on)
-        self._destinations = list(destinations)
-        self._filters = filters or {}
+        self._deidentification = deidentification
+        self._courier = courier
+        self._always_review = always_review
         self._spool_dir = spool_dir
         self._stopping = stopping
+        self._looked = 0.0
 
     def run(self, study_id: int, job: int | None = None) -> float | None:
         """Take the study as far as it goes now.
@@ -78,17 +100,29 @@ class StudyRunner:
                 is, and the reconcile job takes it up.
         """
         study = self._studies.get(study_id)
-        if study is None or study.state not in UNFINISHED:
+        if study is None:
             return None
-        self._begin(study)
+        if study.state in UNFINISHED:
+            self._begin(study)
         started = time.monotonic()
         try:
-            instances = self._process(study)
+            event, instances = self._take_on(study)
         except Exception as error:
             return self._end_badly(study, job, error)
         seconds = round(time.monotonic() - started, 3)
-        self._log("delivered", study, job, instances=instances, seconds=seconds)
+        self._log(event, study, job, instances=instances, seconds=seconds)
         return None
+
+    def _take_on(self, study: Study) -> tuple[str, int]:
+        """Do what the study's state asks for; returns what happened, and to how many instances."""
+        if study.state in UNFINISHED:
+            return self._process(study)
+        if study.state is State.WITHDRAWING:
+            self._courier.withdraw(study)
+            return "withdrawn", 0
+        if study.state is State.REJECTED:
+            self._courier.remove_shown(study)
+        return "nothing to do", 0
 
     def _begin(self, study: Study) -> None:
         if study.state is not State.QUEUED:
@@ -100,6 +134,8 @@ class StudyRunner:
         match error:
             case SQLAlchemyError():
                 raise error
+            case _ if self._is_decided(study):
+                return self._turn(study, job, error)
             case StoppedError() | ChangedError() | TransientError() | OSError():
                 return self._retry(study, job, error)
             case GoneError():
@@ -109,9 +145,11 @@ class StudyRunner:
                 self._quarantine(study, job, error.code, error.message)
                 return self._look_again(study, error.patient)
             case Quarantine():
-                self._quarantine(study, job, error.code, error.message)
+                self._quarantine(study, job, error.code, error.message, error.findings)
             case RefusedError():
                 self._quarantine(study, job, "refused", str(error))
+            case ProfileError():
+                self._quarantine(study, job, "profile", str(error))
             case _:
                 extra = {"study": study.id, "job": job}
                 log.error("a fault of the program", exc_info=error, extra=extra)
@@ -120,13 +158,40 @@ class StudyRunner:
                 self._quarantine(study, job, "internal-error", message)
         return None
 
-    def _quarantine(self, study: Study, job: int | None, code: str, message: str) -> None:
+    def _is_decided(self, study: Study) -> bool:
+        now = self._studies.get(study.id)
+        return now is not None and now.state in DECIDED
+
+    def _turn(self, study: Study, job: int | None, error: Exception) -> float | None:
+        """Go on with what a person decided about the study."""
+        if isinstance(error, DecidedError | IllegalTransitionError):
+            return 0.0
+        if not isinstance(error, OrthancError | StoppedError):
+            extra = {"study": study.id, "job": job}
+            log.error("a fault of the program", exc_info=error, extra=extra)
+        self._log("postponed", study, job, reason=str(error), seconds=LONGEST_PAUSE)
+        return FIRST_PAUSE if isinstance(error, StoppedError) else WITHDRAW_PAUSE
+
+    def _quarantine(
+        self,
+        study: Study,
+        job: int | None,
+        code: str,
+        message: str,
+        findings: Iterable[str] = (),
+    ) -> None:
         try:
             seen = self._source.study(study.orthanc_id or "").last_update
         except (GoneError, TransientError):
             seen = None  # then the next look at PHI takes it up once more
         reason = f"{code}: {message}"
-        self._studies.move(study.id, State.QUARANTINED, reason=reason, source_last_update=seen)
+        self._studies.move(
+            study.id,
+            State.QUARANTINED,
+            reason=reason,
+            source_last_update=seen,
+            findings=sorted(findings) or None,
+        )
         self._log("quarantined", study, job, reason=code)
 
     def _look_again(self, study: Study, patient: Patient) -> float | None:
@@ -154,68 +219,47 @@ class StudyRunner:
         self._log("postponed", study, job, reason=message, seconds=pause)
         return pause
 
-    def _process(self, study: Study) -> int:
-        pending = self._pending(study)
+    def _process(self, study: Study) -> tuple[str, int]:
+        pending = self._courier.pending(study)
         if study.attempts:
-            self._await_any(pending, study)
+            self._courier.await_any(study, pending)
         seen, instance_ids = self._look(study)
-        pending = self._filter(study, pending)
+        accepted = Accepted(self._studies.accepted(study.id))
+        deidentifier = self._deidentifier(study, accepted)
+        samples = deidentifier.samples(study, self._courier.keywords)
+        pending = self._courier.taking(study, pending, samples)
         with Spool(self._spool_dir, study.id) as spool:
-            done = self._deidentifier.run(study, instance_ids, spool)
+            done = deidentifier.run(study, instance_ids, spool)
             if self._look(study) != (seen, instance_ids):
                 raise ChangedError("it changed while it was processed")
+            facts: dict[str, Any] = {
+                "source_instances": len(instance_ids),
+                "source_last_update": seen.last_update,
+                "record": done.record.to_dict(),
+            }
+            if self._has_review(study) and (mark := mark_result(spool.files)) not in accepted:
+                self._courier.show(study, done, spool.files, lambda: self._go_on(study))
+                self._studies.move(study.id, State.REVIEW, findings=[mark], **facts)
+                return "waits for review", done.record.instances
             if not self._studies.begin_delivery(study.id, done.subject):
                 raise ChangedError("its subject was merged with another one")
-            self._deliver(study, done.study_instance_uid, pending, spool.files)
-        self._studies.finish(
-            study.id,
-            source_instances=len(instance_ids),
-            source_last_update=seen.last_update,
-            record=done.record.to_dict(),
+            self._courier.deliver(study, done, pending, spool.files, lambda: self._go_on(study))
+        self._courier.remove_shown(study)
+        self._studies.finish(study.id, **facts)
+        return "delivered", done.record.instances
+
+    def _deidentifier(self, study: Study, accepted: Accepted) -> StudyDeidentifier:
+        return StudyDeidentifier(
+            self._crosswalk,
+            self._source,
+            self._deidentification(study.profile),
+            lambda: self._go_on(study),
+            accepted,
         )
-        return done.record.instances
 
-    def _pending(self, study: Study) -> list[Destination]:
-        done = {
-            item.destination
-            for item in self._studies.deliveries(study.id)
-            if item.state == "delivered"
-        }
-        return [item for item in self._destinations if item.name not in done]
-
-    def _filter(self, study: Study, pending: list[Destination]) -> list[Destination]:
-        """Return the destinations that take the study; the others are noted to leave it out.
-
-        The originals are asked, since what a filter looks at may be gone afterwards.
-        """
-        keywords = frozenset().union(*(one.keywords for one in self._filters.values()))
-        samples = self._deidentifier.samples(study, keywords)
-        taking = []
-        for destination in pending:
-            if self._filters.get(destination.name, Conditions()).hold(samples):
-                taking.append(destination)
-            else:
-                self._studies.leave_out(study.id, destination.name)
-        if pending and not taking and len(pending) == len(self._destinations):
-            raise Quarantine(
-                "no-destination",
-                "every destination leaves it out by its filter; change one, or withdraw the study",
-            )
-        return taking
-
-    def _await_any(self, pending: list[Destination], study: Study) -> None:
-        """Raise unless a destination can be reached: else the work would be done for nothing."""
-        problems = []
-        for destination in pending:
-            try:
-                destination.check()
-            except TransientError as error:
-                self._studies.set_delivery(study.id, destination.name, error=str(error))
-                problems.append(str(error))
-            else:
-                return
-        if problems:
-            raise TransientError("; ".join(problems))
+    def _has_review(self, study: Study) -> bool:
+        # What is not forwarded waits on PHI anyway.
+        return self._courier.review is not None and (study.review or self._always_review)
 
     def _look(self, study: Study) -> tuple[SourceStudy, list[str]]:
         seen = self._source.study(study.orthanc_id or "")
@@ -224,35 +268,13 @@ class StudyRunner:
             raise ChangedError("it is still being received")
         return seen, sorted(self._source.instance_ids(seen.orthanc_id))
 
-    def _deliver(
-        self,
-        study: Study,
-        anonymous_uid: str,
-        pending: list[Destination],
-        files: dict[str, Path],
-    ) -> None:
-        """Deliver to all destinations at once; one that is slow or refuses holds up no other."""
-
-        def deliver(destination: Destination) -> OrthancError | None:
-            try:
-                destination.deliver(anonymous_uid, files, self._go_on)
-            except OrthancError as error:
-                self._studies.set_delivery(study.id, destination.name, error=str(error))
-                return error
-            self._studies.set_delivery(study.id, destination.name, instances=len(files))
-            return None
-
-        with ThreadPoolExecutor(max(len(pending), 1), thread_name_prefix="delivery") as threads:
-            errors = [error for error in threads.map(deliver, pending) if error]
-        refused = [error for error in errors if isinstance(error, RefusedError)]
-        transient = [error for error in errors if error not in refused]
-        for kind, told in ((TransientError, transient), (RefusedError, refused)):
-            if told:
-                raise kind("; ".join(map(str, told)))
-
-    def _go_on(self) -> None:
+    def _go_on(self, study: Study) -> None:
         if self._stopping():
             raise StoppedError("the worker stopped")
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._looked = time.monotonic()
+            if self._is_decided(study):
+                raise DecidedError("the study was withdrawn meanwhile")
 
     def _log(self, event: str, study: Study, job: int | None, **values: Any) -> None:
         now = self._studies.get(study.id)

@@ -20,7 +20,7 @@ from orthanc_deid.destination_config import (
 )
 from orthanc_deid.errors import DeidError
 from orthanc_deid.numbering import Numbering, read_base_name, read_numbering
-from orthanc_deid.profile import DEFAULT
+from orthanc_deid.profile import DEFAULT, parse_profile
 from orthanc_deid.settings_reader import Reader
 
 DEFAULT_PATH = Path("/etc/orthanc-deid/config.json")
@@ -83,8 +83,11 @@ class Config:
     orthanc: Server
     secret_file: Path
     profile: str
+    other_profiles: tuple[str, ...]
+    profile_files: Mapping[str, str]
     site_decisions: Mapping[str, Any]
     auto_anonymize: bool
+    review: bool
     forward: bool
     keep_dates: bool
     numbering: Numbering
@@ -93,6 +96,15 @@ class Config:
     reconcile_minutes: int
     timezone: str
     public_urls: Mapping[str, str]
+
+    def profile_source(self, name: str) -> str | Mapping[str, Any]:
+        """Return what `profile.load_profile` takes for the profile of this name.
+
+        Raises:
+            ProfileError: the content of its file cannot be read.
+        """
+        text = self.profile_files.get(name)
+        return name if text is None else parse_profile(text)
 
     def secret(self) -> bytes:
         """Read the site's secret, from which all keys are derived.
@@ -149,8 +161,11 @@ def _read_config(reader: Reader) -> Config:
         orthanc=_read_source(reader.inside("orthanc")),
         secret_file=reader.path("secret_file"),
         profile=reader.text("profile", DEFAULT),
+        other_profiles=tuple(reader.texts("other_profiles")),
+        profile_files=_read_profile_files(reader),
         site_decisions=_read_site_decisions(reader),
         auto_anonymize=reader.take("auto_anonymize", bool, True),
+        review=reader.take("review", bool, False),
         forward=reader.take("forward", bool, True),
         keep_dates=reader.take("keep_dates", bool, False),
         numbering=read_numbering(reader, base_name),
@@ -181,6 +196,15 @@ def _read_public_urls(reader: Reader) -> dict[str, str]:
         if not isinstance(url, str) or not url.startswith(("https://", "/")):
             reader.wrong(f"public_urls.{name}", "must begin with https:// or /")
     return {name: str(url).rstrip("/") + "/" for name, url in urls.items()}
+
+
+def _read_profile_files(reader: Reader) -> dict[str, str]:
+    """Read the site's own profiles: their content, by name."""
+    files: dict[str, str] = reader.take("profile_files", dict, {})
+    for name, text in files.items():
+        if not isinstance(text, str):
+            reader.wrong(f"profile_files.{name}", "must be the text of a profile")
+    return files
 
 
 def _read_site_decisions(reader: Reader) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from orthanc_deid.destination_config import REVIEW, DestinationConfig
 from orthanc_deid.destinations_dicom import DicomDestination
 from orthanc_deid.destinations_dicomweb import DicomWebDestination
 from orthanc_deid.destinations_folder import FolderDestination
-from orthanc_deid.destinations_orthanc import OrthancDestination, OrthancDiskDestination
+from orthanc_deid.destinations_orthanc import (
+    OrthancDestination,
+    OrthancDiskDestination,
+    ReviewDestination,
+)
 from orthanc_deid.orthanc_client import OrthancClient
 
 
@@ -36,6 +40,14 @@ class Destination(Protocol):
             RefusedError: the destination does not take it.
         """
 
+    def withdraw(self, study_instance_uid: str) -> None:
+        """Take an anonymized study back, and verify that nothing of it is there any more.
+
+        Raises:
+            TransientError: it is, or may be, still there.
+            CannotWithdrawError: only a person can take it, or the rest of it, back.
+        """
+
 
 _OPENERS: Final[Mapping[str, Callable[[str, Any], Destination]]] = {
     "orthanc": lambda name, server: OrthancDestination(OrthancClient(name, server)),
@@ -55,4 +67,11 @@ def wanted_destinations(config: Config) -> tuple[DestinationConfig, ...]:
 
 def open_destinations(config: Config) -> list[Destination]:
     """Return the destinations by the settings, ready to be delivered to."""
+    if not config.forward:
+        return [open_review(config)]
     return [_OPENERS[one.kind](one.name, one.settings) for one in wanted_destinations(config)]
+
+
+def open_review(config: Config) -> ReviewDestination:
+    """Return where people look at a result before it goes out."""
+    return ReviewDestination(OrthancClient(REVIEW, config.orthanc))

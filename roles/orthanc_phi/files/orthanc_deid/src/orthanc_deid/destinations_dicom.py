@@ -26,7 +26,7 @@ from pynetdicom.sop_class import (
 from pynetdicom.sop_class import Verification
 
 from orthanc_deid.destination_config import DicomNode
-from orthanc_deid.orthanc_client import RefusedError, TransientError
+from orthanc_deid.orthanc_client import CannotWithdrawError, RefusedError, TransientError
 from orthanc_deid.store_status import Verdict, judge
 from orthanc_deid.tls import client_context
 
@@ -76,6 +76,13 @@ class DicomDestination:
         """Raise `TransientError` if the node does not accept an association."""
         with self._association([]):
             pass
+
+    def withdraw(self, study_instance_uid: str) -> None:
+        """Say who must be told: DICOM knows no deletion."""
+        raise CannotWithdrawError(
+            f"{self.name} cannot be asked to delete: tell those who run it to delete study "
+            f"{study_instance_uid}"
+        )
 
     def deliver(
         self, study_instance_uid: str, files: Mapping[str, Path], going_on: Callable[[], None]

@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 
 from orthanc_deid.destination_config import DicomWeb
-from orthanc_deid.orthanc_client import LIMITS, RefusedError, TransientError
+from orthanc_deid.orthanc_client import LIMITS, CannotWithdrawError, RefusedError, TransientError
 from orthanc_deid.store_status import Verdict, judge
 from orthanc_deid.tls import client_context
 
@@ -55,6 +55,13 @@ class DicomWebDestination:
         response = self._request("GET", "/studies?limit=1", headers={"Accept": JSON})
         if response.status_code not in _NO_QIDO | {200, 204}:
             raise TransientError(f"{self.name} {_told(response.status_code)}")
+
+    def withdraw(self, study_instance_uid: str) -> None:
+        """Say who must be told: PS3.18 knows no deletion of stored studies."""
+        raise CannotWithdrawError(
+            f"{self.name} cannot be asked to delete: tell those who run it to delete study "
+            f"{study_instance_uid}"
+        )
 
     def deliver(
         self, study_instance_uid: str, files: Mapping[str, Path], going_on: Callable[[], None]

@@ -20,7 +20,7 @@ from pydicom.datadict import tag_for_keyword
 
 from orthanc_deid.destination_config import Folder
 from orthanc_deid.disk_tree import LEVELS, Level, dominant_modality
-from orthanc_deid.orthanc_client import RefusedError, TransientError
+from orthanc_deid.orthanc_client import CannotWithdrawError, RefusedError, TransientError
 
 LISTS: Final = ".deliveries"
 PARTIAL: Final = ".part-"
@@ -66,10 +66,33 @@ class FolderDestination:
                 f"{self.name}: {self._root} cannot be written: {error.strerror}"
             ) from None
 
+    def withdraw(self, study_instance_uid: str) -> None:
+        """Remove the files that the study's list names, and the list when they are gone."""
+        self.check()
+        path = self._list(study_instance_uid)
+        try:
+            for name in json.loads(path.read_text("utf-8")):
+                file = self._root / name
+                file.unlink(missing_ok=True)
+                _remove_empty(file.parent, self._root)
+            path.unlink()
+        except FileNotFoundError:
+            return  # no file was ever begun
+        except ValueError:
+            raise CannotWithdrawError(
+                f"{self.name}: {path} cannot be read; remove study {study_instance_uid} by hand"
+            ) from None
+        except OSError as error:
+            raise TransientError(
+                f"{self.name}: a file in {self._root} cannot be removed: {error.strerror}"
+            ) from None
+
     def _deliver(
         self, study_instance_uid: str, files: Mapping[str, Path], going_on: Callable[[], None]
     ) -> None:
         targets = self._targets(files)
+        now = {str(target.relative_to(self._root)) for target in targets.values()}
+        before = self._extend_list(study_instance_uid, now)
         for uid, target in targets.items():
             going_on()
             wanted = _content(files[uid])
@@ -77,7 +100,7 @@ class FolderDestination:
                 _write(target, files[uid])
                 if _content(target) != wanted:
                     raise TransientError(f"{self.name}: a file is not as it was written")
-        self._replace_list(study_instance_uid, targets.values())
+        self._shorten_list(study_instance_uid, now, before)
 
     def _targets(self, files: Mapping[str, Path]) -> dict[str, Path]:
         """Return where the file of each SOP Instance UID lies."""
@@ -107,22 +130,30 @@ class FolderDestination:
             raise RefusedError(f"{self.name}: two instances would get the same file")
         return targets
 
-    def _replace_list(self, study_instance_uid: str, targets: Iterable[Path]) -> None:
-        """Note where the study lies, and remove its files that lay elsewhere."""
-        path = self._root / LISTS / f"{study_instance_uid}.json"
-        now = {str(target.relative_to(self._root)) for target in targets}
+    def _list(self, study_instance_uid: str) -> Path:
+        return self._root / LISTS / f"{study_instance_uid}.json"
+
+    def _extend_list(self, study_instance_uid: str, now: set[str]) -> set[str]:
+        """Note where the study will lie, before its first file; returns where it lay."""
+        path = self._list(study_instance_uid)
         try:
             before = set(json.loads(path.read_text("utf-8")))
         except (FileNotFoundError, ValueError):
             before = set()
-        # What a list names that cannot be removed now is found again by the next one.
         _write_bytes(path, json.dumps(sorted(now | before), indent=0).encode())
+        return before
+
+    def _shorten_list(self, study_instance_uid: str, now: set[str], before: set[str]) -> None:
+        """Remove the study's files that lay elsewhere.
+
+        What the list names that cannot be removed now is found again by the next one.
+        """
         for name in before - now:
             old = self._root / name
             old.unlink(missing_ok=True)
             _remove_empty(old.parent, self._root)
         if before - now:
-            _write_bytes(path, json.dumps(sorted(now), indent=0).encode())
+            _write_bytes(self._list(study_instance_uid), json.dumps(sorted(now), indent=0).encode())
 
 
 def _read_tags(path: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from orthanc_deid.orthanc_client import OrthancClient, TransientError
+from orthanc_deid.orthanc_client import CannotWithdrawError, OrthancClient, TransientError
 
 CONNECTIONS = 4
 
@@ -42,6 +42,26 @@ class OrthancDestination:
                 f"{self.name} took {len(files)} instances, but {len(missing)} are not there"
             )
 
+    def withdraw(self, study_instance_uid: str) -> None:
+        """Delete the study, and look whether it is gone."""
+        for orthanc_id in self._client.find_studies(study_instance_uid):
+            self._remove(orthanc_id)
+        self._demand_gone(study_instance_uid)
+
+    def _remove(self, orthanc_id: str) -> None:
+        self._client.delete_study(orthanc_id)
+
+    def _demand_gone(self, study_instance_uid: str) -> None:
+        if self._client.find_studies(study_instance_uid):
+            raise TransientError(f"{self.name} still has the study that was to be deleted")
+
+
+class ReviewDestination(OrthancDestination):
+    """The PHI Orthanc, where people look at an anonymized study before it goes out."""
+
+    def _remove(self, orthanc_id: str) -> None:
+        self._client.delete_copy(orthanc_id)
+
 
 class OrthancDiskDestination(OrthancDestination):
     """The Disk Orthanc, which has to write the study into its tree as well."""
@@ -58,3 +78,15 @@ class OrthancDiskDestination(OrthancDestination):
                 raise TransientError(
                     f"{self.name} has written {present} of {len(files)} instances into its tree"
                 )
+
+    def withdraw(self, study_instance_uid: str) -> None:
+        """Delete the study and its files in the tree, and look whether both are gone."""
+        left: list[str] = []
+        for orthanc_id in self._client.find_studies(study_instance_uid):
+            left += self._client.remove_from_disk(orthanc_id)
+        self._demand_gone(study_instance_uid)
+        if left:
+            raise CannotWithdrawError(
+                f"{self.name}: the study is deleted, but people put files beside it into the tree; "
+                f"look at {', '.join(left)} and delete what came from it"
+            )

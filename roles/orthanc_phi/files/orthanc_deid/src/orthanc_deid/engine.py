@@ -130,6 +130,7 @@ class Engine:
         subject: Subject,
         identifiers: frozenset[str] = frozenset(),
         known: Known | None = None,
+        accepted: frozenset[str] = frozenset(),
     ) -> Output:
         """De-identify one instance.
 
@@ -140,6 +141,7 @@ class Engine:
                 instance itself tells; see `leaks`.
             known: what the instances of the study tell, this one among them, for text cleaning;
                 if not given, what this one tells.
+            accepted: findings that a person has looked at and accepted in this instance.
 
         Raises:
             Dropped: it has no place in the output, and the rest of its study goes without it.
@@ -152,8 +154,8 @@ class Engine:
         top = by_tag(elements)
         old = top_values(instance.data, top)
         check_identity(old)
-        unread = admit(self.profile, instance.data, top)
-        decision = self._pixels.decide(instance.data, top, instance.syntax)
+        unread = admit(self.profile, instance.data, top, accepted)
+        decision = self._pixels.decide(instance.data, top, instance.syntax, accepted)
         blanks = isinstance(decision, Blank) and bool(decision.rectangles)
         codes = self.profile.codes_with_pixels if blanks else self.profile.codes
         study = self._map_uid(old[STUDY])
@@ -177,7 +179,7 @@ class Engine:
         treatment = Treatment(context, instance.data, walker)
         dataset = treatment.data_set(elements, instance.start, end, self._top(alike))
         effects = treatment.effects()
-        check(treatment.parts, effects.gone, identifiers)
+        check(treatment.parts, effects.gone, identifiers, accepted)
         record = Record(
             self.profile.name,
             self.profile.digest,
@@ -191,7 +193,8 @@ class Engine:
         head = file_head(old[SOP_CLASS], sop_instance, instance.transfer_syntax)
         output = b"".join([head, *close_dataset(instance.transfer_syntax, dataset)])
         if decision is not None:
-            output = self._pixels.clean(output, decision, old.get(MODALITY, ""), record)
+            modality = old.get(MODALITY, "")
+            output = self._pixels.clean(output, decision, modality, record, accepted)
         return Output(
             data=output,
             record=record,

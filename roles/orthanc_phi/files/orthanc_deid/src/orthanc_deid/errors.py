@@ -30,12 +30,15 @@ class Quarantine(DeidError):  # noqa: N818 - it names what happens to the study
         code: a short, stable word for machines, such as ``unreadable`` or ``leak``.
         message: one sentence for people that says what to do. It may name attributes and
             offsets, never values.
+        findings: what a person who has looked may accept; none if the study cannot go out as it
+            is. Each is a code and, after a space, where it was found.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, findings: Iterable[str] = ()) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
+        self.findings = frozenset(findings)
         self.spots: tuple[Spot, ...] = ()
 
     def at(self, spots: Iterable[Spot]) -> Self:

@@ -17,6 +17,9 @@ from orthanc_deid.errors import Quarantine
 
 # Sectional images, from which a face can be made, and photographs.
 _MODALITIES: Final = frozenset({"CT", "MR", "PT", "XC"})
+
+FACE: Final = "recognizable-face"
+
 _HEAD_IN_WORDS: Final = re.compile(
     r"HEAD|BRAIN|SKULL|FACE|FACIAL|CRANI|CEREB|NEURO|ORBIT|SINUS|NECK|DENTAL|JAW|WHOLE.?BODY",
     re.IGNORECASE,
@@ -52,9 +55,10 @@ def refuse_faces(
     if tells and without and not _HEAD_IN_WORDS.search(descriptions):
         return
     raise Quarantine(
-        "recognizable-face",
+        FACE,
         "the image shows the head, or neither Body Part Examined (0018,0015) nor Anatomic Region "
         "Sequence (0008,2218) and the descriptions say that it does not; remove the face with a "
         "defacing tool and leave the study out here, or correct these attributes at the source "
         "and send it again",
+        {FACE},
     )

@@ -16,7 +16,7 @@ from orthanc_deid.admission import Admission, Queue
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.job_queue import ANONYMIZE, RECONCILE, RECONCILE_PRIORITY, Claims
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError
-from orthanc_deid.states import UNFINISHED
+from orthanc_deid.states import WITH_JOB
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ async def _studies_by_job(app: procrastinate.App, status: Status) -> dict[int, i
 
 def reconcile(service: Service, queue: Queue, with_job: set[int]) -> None:
     """Give a job to every study that should have one, and look at all that PHI holds."""
-    for study in service.crosswalk.studies.in_states(UNFINISHED):
+    for study in service.crosswalk.studies.in_states(WITH_JOB):
         if study.id not in with_job:
             queue.put(study.id)
     admission = Admission(service.crosswalk.studies, queue, automatic=service.automatic)

@@ -31,7 +31,10 @@ def terms_in(data: bytes, element: Element, charset: bytes) -> Iterator[frozense
 
 
 def check(
-    parts: Iterable[Treated], gone: Iterable[frozenset[str]], identifiers: frozenset[str]
+    parts: Iterable[Treated],
+    gone: Iterable[frozenset[str]],
+    identifiers: frozenset[str],
+    accepted: frozenset[str] = frozenset(),
 ) -> None:
     """Look for identifiers in everything that stays of an instance.
 
@@ -39,19 +42,29 @@ def check(
         parts: what became of its elements.
         gone: the terms that the instance itself told, see `leaks`.
         identifiers: other terms that must not be found.
+        accepted: findings that a person has looked at and accepted in this instance.
 
     Raises:
-        Quarantine: (code `leak`) one was found.
+        Quarantine: (code `leak`) one was found; its findings are all of them.
     """
     terms = _union(frozenset({*gone, identifiers}))
-    for part in parts:
-        if part.effects.kept and part.clean_of is not terms:
-            _check_part(part, terms)
+    leaks = {
+        f"leak {path}": path
+        for part in parts
+        if part.effects.kept and part.clean_of is not terms
+        for path in _leaks(part, terms)
+    }
+    for finding, path in leaks.items():
+        if finding not in accepted:
+            raise Quarantine("leak", describe_leak(path), leaks).at(map(Spot, leaks.values()))
 
 
-def _check_part(part: Treated, terms: frozenset[str]) -> None:
-    for kept in part.effects.kept:
-        if holds_term(kept.vr, kept.value, kept.charset, terms):
-            path = kept.parent + tag_label(kept.tag)
-            raise Quarantine("leak", describe_leak(path)).at([Spot(path)])
-    part.clean_of = terms
+def _leaks(part: Treated, terms: frozenset[str]) -> list[str]:
+    paths = [
+        kept.parent + tag_label(kept.tag)
+        for kept in part.effects.kept
+        if holds_term(kept.vr, kept.value, kept.charset, terms)
+    ]
+    if not paths:
+        part.clean_of = terms
+    return paths

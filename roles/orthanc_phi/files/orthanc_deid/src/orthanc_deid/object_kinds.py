@@ -18,7 +18,7 @@ from pydicom._uid_dict import UID_dictionary
 from orthanc_deid.attribute_types import known_sop_classes
 from orthanc_deid.elements import Element
 from orthanc_deid.errors import Dropped, Quarantine
-from orthanc_deid.faces import refuse_faces
+from orthanc_deid.faces import FACE, refuse_faces
 from orthanc_deid.plan import SOP_CLASS
 from orthanc_deid.rules import Profile
 
@@ -73,13 +73,19 @@ def _standard_classes() -> frozenset[str]:
     return frozenset(named | set(known_sop_classes()))
 
 
-def admit(profile: Profile, data: bytes, top: Mapping[int, Element]) -> Counter[str]:
+def admit(
+    profile: Profile,
+    data: bytes,
+    top: Mapping[int, Element],
+    accepted: frozenset[str] = frozenset(),
+) -> Counter[str]:
     """Let an instance through whose kind the profile wants de-identified.
 
     Args:
         profile: whose setting `documents` and options decide.
         data: the bytes that hold the data set.
         top: the noted elements of its top level.
+        accepted: findings that a person has looked at and accepted in this instance.
 
     Returns:
         the kind of what passes though it cannot be read, for the record.
@@ -93,7 +99,7 @@ def admit(profile: Profile, data: bytes, top: Mapping[int, Element]) -> Counter[
     if kind is not None:
         _decide(kind, profile.documents)
     _refuse_labels(seen)
-    if "clean_recognizable_visual_features" in profile.options:
+    if "clean_recognizable_visual_features" in profile.options and FACE not in accepted:
         descriptions = " ".join(map(seen.text, _DESCRIPTIONS))
         refuse_faces(seen.text(_MODALITY), seen.text(_BODY_PART), seen.regions(), descriptions)
     return Counter() if kind is None else Counter({kind.code: 1})

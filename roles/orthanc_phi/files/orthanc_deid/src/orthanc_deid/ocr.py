@@ -27,6 +27,8 @@ from orthanc_deid.pixel_frames import Frame, PixelForm
 from orthanc_deid.pixels import iter_frames
 from orthanc_deid.rectangles import Rectangle
 
+TEXT_IN_PIXELS: Final = "text-in-pixels"
+
 _PROGRAM: Final = "tesseract"
 _LANGUAGE: Final = "eng"
 _SECONDS: Final = 120  # for one frame; a slide's tile takes about one
@@ -104,9 +106,10 @@ class TextReader:
         for number, texts in groupby(self.find(data), lambda text: text.frame):
             boxes = [text.box for text in texts]
             raise Quarantine(
-                "text-in-pixels",
+                TEXT_IN_PIXELS,
                 f"text was found in the pixels of frame {number} at {boxes[0]}; "
                 "look at the image and add a pixel rule for its device",
+                {TEXT_IN_PIXELS},
             ).at(Spot(frame=number, box=box) for box in boxes)
 
     def _read(self, frame: Frame, form: PixelForm, dataset: Dataset) -> Iterator[Rectangle]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,10 @@ class RefusedError(OrthancError):
 
 class GoneError(OrthancError):
     """What was asked for is not there."""
+
+
+class CannotWithdrawError(OrthancError):
+    """What is at a destination cannot be taken back from here; the text says what to do there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,29 @@ class OrthancClient:
                 f"{'without a status' if status is None else status}; "
                 "look at its log and its filters"
             )
+
+    def delete_study(self, orthanc_id: str) -> None:
+        """Delete a study; it may be gone already."""
+        self._delete(f"/studies/{orthanc_id}")
+
+    def delete_copy(self, orthanc_id: str) -> None:
+        """Delete a de-identified study of the PHI Orthanc, which refuses that for any other."""
+        self._delete(f"/deid/v1/copies/{orthanc_id}")
+
+    def remove_from_disk(self, orthanc_id: str) -> list[str]:
+        """Delete a study of the Disk Orthanc and its files in the tree.
+
+        Returns what is left in the tree because people put it there, as paths below its root.
+        """
+        answer = self._json("POST", f"/disk/studies/{orthanc_id}/remove", content=b"{}")
+        left = answer.get("left") if isinstance(answer, dict) else None
+        if not isinstance(left, list):
+            raise TransientError(f"{self.name} gave no account of what it removed; is it a Disk?")
+        return [str(path) for path in left]
+
+    def _delete(self, path: str) -> None:
+        with suppress(GoneError):
+            self._request("DELETE", path)
 
     def write_study(self, orthanc_id: str) -> dict[str, Any]:
         """Have the Disk Orthanc write a study into its tree; returns its answer."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from orthanc_deid.elements import Element, Syntax
 from orthanc_deid.errors import ProfileError, Quarantine
-from orthanc_deid.ocr import TextReader
+from orthanc_deid.ocr import TEXT_IN_PIXELS, TextReader
 from orthanc_deid.pixel_decision import (
     REGION_CORNERS,
     REGION_SEQUENCE,
@@ -51,7 +51,11 @@ class PixelCleaner:
         self._decide = lru_cache(_DECISIONS)(self._decide_about)
 
     def decide(
-        self, data: bytes, top: Mapping[int, Element], syntax: Syntax
+        self,
+        data: bytes,
+        top: Mapping[int, Element],
+        syntax: Syntax,
+        accepted: frozenset[str] = frozenset(),
     ) -> PixelDecision | None:
         """Decide about the pixels of an instance; None if it has none.
 
@@ -59,6 +63,7 @@ class PixelCleaner:
             data: the bytes that hold its data set.
             top: the elements of its top level, `tags` among them.
             syntax: how they are encoded.
+            accepted: findings that a person has looked at and accepted in this instance.
 
         Raises:
             Quarantine: a person must look at the image; the code names the kind of risk.
@@ -72,10 +77,12 @@ class PixelCleaner:
         }
         sequence = top.get(REGION_SEQUENCE)
         regions = () if sequence is None else tuple(_regions(data, sequence))
-        return self._decide(frozenset(values.items()), regions)
+        return self._decide(frozenset(values.items()), regions, accepted)
 
-    def _decide_about(self, values: frozenset[tuple[int, str]], regions: _Regions) -> PixelDecision:
-        decision = decide(dict(values), regions, self._rules)
+    def _decide_about(
+        self, values: frozenset[tuple[int, str]], regions: _Regions, accepted: frozenset[str]
+    ) -> PixelDecision:
+        decision = decide(dict(values), regions, self._rules, accepted)
         if isinstance(decision, Blank) and not self._blanks:
             raise Quarantine(
                 "not-cleaned",
@@ -85,7 +92,14 @@ class PixelCleaner:
             )
         return decision
 
-    def clean(self, data: bytes, decision: PixelDecision, modality: str, record: Record) -> bytes:
+    def clean(
+        self,
+        data: bytes,
+        decision: PixelDecision,
+        modality: str,
+        record: Record,
+        accepted: frozenset[str] = frozenset(),
+    ) -> bytes:
         """Return an instance with its pixels cleaned; the same bytes where nothing is blanked.
 
         Args:
@@ -93,6 +107,7 @@ class PixelCleaner:
             decision: what `decide` said of it.
             modality: its Modality (0008,0060), which may ask for a second look.
             record: where what is done is noted.
+            accepted: findings that a person has looked at and accepted in this instance.
 
         Raises:
             Quarantine: the pixels cannot be blanked, or the second look found text.
@@ -108,7 +123,7 @@ class PixelCleaner:
             record.blanked[decision.rule] += blanked.frames
             data = blanked.data
         asked = {modality, "all", *(("blanked",) if isinstance(decision, Blank) else ())}
-        if not self._second_look.isdisjoint(asked):
+        if not self._second_look.isdisjoint(asked) and TEXT_IN_PIXELS not in accepted:
             self._reader.check(data)
             record.looked_at += 1
         return data

@@ -111,7 +111,12 @@ def region(corners: Mapping[int, int]) -> Rectangle | None:
     return Rectangle(left, top, right - left + 1, bottom - top + 1)
 
 
-def decide(values: Values, regions: Sequence[Rectangle | None], rules: PixelRules) -> PixelDecision:
+def decide(
+    values: Values,
+    regions: Sequence[Rectangle | None],
+    rules: PixelRules,
+    accepted: frozenset[str] = frozenset(),
+) -> PixelDecision:
     """Decide about an object that has pixels.
 
     Args:
@@ -119,6 +124,7 @@ def decide(values: Values, regions: Sequence[Rectangle | None], rules: PixelRule
             left out.
         regions: each item of (0018,6011), by `region`.
         rules: the site's and the shipped rules.
+        accepted: findings that a person has looked at and accepted in this image.
 
     Raises:
         Quarantine: a person must look; the code names the kind of risk.
@@ -132,7 +138,12 @@ def decide(values: Values, regions: Sequence[Rectangle | None], rules: PixelRule
             "have the object corrected at its source",
         )
     overlay_bits = _overlay_bits(values)
-    name, rectangles = _rectangles(values, regions, rules, columns, rows)
+    try:
+        name, rectangles = _rectangles(values, regions, rules, columns, rows)
+    except Quarantine as held:
+        if not held.findings or not held.findings <= accepted:
+            raise
+        name, rectangles = "released by a person", ()
     if rectangles or overlay_bits:
         return Blank(name or "overlay in the pixels", rectangles, overlay_bits)
     return Clean(name)
@@ -173,6 +184,7 @@ def _of_rules(
             "pixel-rule",
             f"the pixel rule {rule.name} wants a person to look at these images; "
             "look, and add a rule that blanks or passes them",
+            {"pixel-rule"},
         )
     if rule is not None and rule.verdict == "clean":
         return rule.name, ()
@@ -188,6 +200,7 @@ def _of_rules(
             risk.code,
             f"{risk.reason}, so text may be burned into it, and no pixel rule covers it; "
             "look at the image and add a pixel rule for its device",
+            {risk.code},
         )
     return "", ()
 

@@ -3,27 +3,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from orthanc_deid.admission import Admission, Queue
+from orthanc_deid.admission import Queue
 from orthanc_deid.agent_client import Answer
-from orthanc_deid.api import ApiError, Request, Route
+from orthanc_deid.api import MAX_TEXT, ApiError, Request, Route
+from orthanc_deid.lifecycle import Decision, Lifecycle, NotPossibleError
 from orthanc_deid.orthanc_client import GoneError, OrthancClient, OrthancError, SourceStudy
-from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State
+from orthanc_deid.states import WITH_JOB, State
 from orthanc_deid.studies import Studies, Study
+
+_BODY: Final[dict[str, type]] = {
+    "note": str,
+    "force": bool,
+    "project": str,
+    "profile": str,
+    "review": bool,
+    "destination": str,
+}
+
+Operation = Callable[[Study, Decision], Study]
 
 
 class StudyRoutes:
-    """The answers to requests about studies, by Orthanc's identifier of the study."""
+    """The answers to requests about studies, by Orthanc's identifier of the study.
+
+    Args:
+        studies: the crosswalk's.
+        queue: where jobs are put.
+        find: asks the PHI Orthanc for a study.
+        profiles: which profiles may be asked for besides the project's.
+    """
 
     def __init__(
-        self, studies: Studies, queue: Queue, find: Callable[[str], SourceStudy | None]
+        self,
+        studies: Studies,
+        queue: Queue,
+        find: Callable[[str], SourceStudy | None],
+        profiles: Collection[str] = (),
     ) -> None:
         self._studies = studies
-        self._admission = Admission(studies, queue, automatic=True)
+        self._lifecycle = Lifecycle(studies, queue, profiles)
+        self._profiles = profiles
         self._find = find
 
     def routes(self) -> list[Route]:
@@ -32,33 +56,68 @@ class StudyRoutes:
             Route("GET", "/status", self.status),
             Route("GET", "/studies/{orthanc_id}", self.study),
             Route("POST", "/studies/{orthanc_id}/anonymize", self.anonymize),
+            Route("POST", "/studies/{orthanc_id}/retry", self.retry),
+            Route("POST", "/studies/{orthanc_id}/release", self.release),
+            Route("POST", "/studies/{orthanc_id}/reject", self.reject),
+            Route("POST", "/studies/{orthanc_id}/withdraw", self.withdraw),
+            Route("POST", "/studies/{orthanc_id}/settle", self.settle),
         ]
 
     def anonymize(self, request: Request, orthanc_id: str) -> Answer:
         """Have a study anonymized, and again with `{"force": true}`."""
-        force = request.content().get("force", False)
-        if not isinstance(force, bool):
-            raise ApiError(400, 'the body must be {"force": true} or {"force": false}')
+        content = _content(request)
         found = self._find(orthanc_id)
         if found is None:
             raise ApiError(404, "this Orthanc does not hold such a study")
         if self._studies.is_anonymous(found.study_instance_uid):
             raise ApiError(409, "this study is anonymized already and never anonymized again")
         study = self._studies.add(orthanc_id=found.orthanc_id)
-        done = study.state is State.DELIVERED and study.source_last_update == found.last_update
-        if not done or force:
-            try:
-                self._admission.request(study, actor=request.user, reason="asked for")
-            except IllegalTransitionError as error:
-                raise ApiError(409, str(error)) from None
-        return 202, self._describe(self._studies.get(study.id) or study)
+        return self._answer(
+            lambda: self._lifecycle.anonymize(
+                study,
+                _decision(request, content),
+                last_update=found.last_update,
+                force=content.get("force", False),
+            )
+        )
+
+    def retry(self, request: Request, orthanc_id: str) -> Answer:
+        """Have a study anonymized and delivered again, whatever became of it."""
+        return self._operate(self._lifecycle.retry, request, orthanc_id)
+
+    def release(self, request: Request, orthanc_id: str) -> Answer:
+        """Let a study go out that waits for a person."""
+        return self._operate(self._lifecycle.release, request, orthanc_id)
+
+    def reject(self, request: Request, orthanc_id: str) -> Answer:
+        """Keep a study from going out until somebody retries it."""
+        return self._operate(self._lifecycle.reject, request, orthanc_id)
+
+    def withdraw(self, request: Request, orthanc_id: str) -> Answer:
+        """Take a study back from everywhere; without a project, from all of its projects."""
+        content = _content(request)
+        known = self._known(orthanc_id, content.get("project"))
+        decision = _decision(request, content)
+        return 202, self._describe_all([self._lifecycle.withdraw(one, decision) for one in known])
+
+    def settle(self, request: Request, orthanc_id: str) -> Answer:
+        """Note that a person has taken a withdrawn study back from a destination."""
+        destination = _content(request).get("destination", "")
+        return self._operate(
+            lambda study, decision: self._lifecycle.settle(study, destination, decision),
+            request,
+            orthanc_id,
+        )
 
     def study(self, _request: Request, orthanc_id: str) -> Answer:
-        """Tell how far a study has come."""
-        study = self._studies.find_orthanc(orthanc_id)
-        if study is None:
-            raise ApiError(404, "this study is not known to the crosswalk yet")
-        return 200, self._describe(study)
+        """Tell how far a study has come, and what happened to it."""
+        known = self._known(orthanc_id, None)
+        events = [
+            {**asdict(event), "at": event.at.isoformat()}
+            for study in known
+            for event in self._studies.events(study.id)
+        ]
+        return 200, {**self._describe_all(known), "events": events}
 
     def status(self, _request: Request) -> Answer:
         """Tell how many studies are in each state, and what waits."""
@@ -68,25 +127,87 @@ class StudyRoutes:
             "states": {str(state): count for state, count in self._studies.counts().items()},
             "queue_length": length,
             "oldest_age_seconds": age,
+            "to_take_back_by_hand": self._studies.left_behind(),
+            "profiles": sorted(self._profiles),
         }
 
+    def _operate(self, operation: Operation, request: Request, orthanc_id: str) -> Answer:
+        content = _content(request)
+        known = self._known(orthanc_id, content.get("project"))
+        if len(known) > 1:
+            names = ", ".join(study.project for study in known)
+            raise ApiError(409, f"the study is in several projects; name one: {names}")
+        return self._answer(lambda: operation(known[0], _decision(request, content)))
+
+    def _known(self, orthanc_id: str, project: str | None) -> list[Study]:
+        """Return the study as each of its projects has it, or only the one that is named."""
+        known = [
+            study
+            for study in self._studies.of_orthanc(orthanc_id)
+            if project in {None, study.project}
+        ]
+        if not known:
+            raise ApiError(404, "this study is not known to the crosswalk yet")
+        return known
+
+    def _answer(self, act: Callable[[], Study]) -> Answer:
+        try:
+            return 202, self._describe_all([act()])
+        except NotPossibleError as error:
+            raise ApiError(409, str(error)) from None
+
+    def _describe_all(self, studies: list[Study]) -> dict[str, Any]:
+        """Describe a study; what further projects have of it is told beside the first."""
+        first, *others = (self._describe(study) for study in studies)
+        return {**first, "other_projects": others}
+
     def _describe(self, study: Study) -> dict[str, Any]:
+        waits = study.state in {State.QUARANTINED, State.REVIEW}
         return {
             "study": study.id,
+            "orthanc_id": study.orthanc_id,
+            "project": study.project,
             "state": study.state,
             "reason": study.reason,
             "attempts": study.attempts,
+            "profile": study.profile,
+            "review": study.review,
+            "can_be_released": waits and bool(self._studies.findings(study.id)),
             "subject_number": study.number,
             "anonymous_study_uid": study.anonymous_study_uid,
-            "finished": study.state not in UNFINISHED,
+            "updated_at": study.updated_at.isoformat(),
+            "finished": study.state not in WITH_JOB,
             "destinations": [
                 {
-                    **asdict(delivery),
+                    "destination": delivery.destination,
+                    "state": delivery.state,
+                    "instances": delivery.instances,
+                    "last_error": delivery.last_error,
                     "delivered_at": delivery.delivered_at and delivery.delivered_at.isoformat(),
                 }
                 for delivery in self._studies.deliveries(study.id)
             ],
         }
+
+
+def _content(request: Request) -> dict[str, Any]:
+    """Return what the body of a request says."""
+    content = request.content()
+    for key, value in content.items():
+        kind = _BODY.get(key)
+        if kind is None:
+            raise ApiError(400, f"{key!r} is not known; there are {', '.join(_BODY)}")
+        if not isinstance(value, kind):
+            raise ApiError(400, f"{key!r} must be {'true or false' if kind is bool else 'a text'}")
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            raise ApiError(400, f"{key!r} has more than {MAX_TEXT} characters")
+    return content
+
+
+def _decision(request: Request, content: dict[str, Any]) -> Decision:
+    return Decision(
+        request.user, content.get("note", ""), content.get("profile"), content.get("review")
+    )
 
 
 def study_finder(phi: OrthancClient) -> Callable[[str], SourceStudy | None]:

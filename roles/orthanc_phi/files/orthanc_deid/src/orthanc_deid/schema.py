@@ -119,6 +119,12 @@ studies = sa.Table(
     sa.Column("number_modifier", sa.Text),
     sa.Column("state", sa.Text, nullable=False, index=True),
     sa.Column("reason", sa.Text),
+    # What a person asked for: another profile than the project's, and to see the result first.
+    sa.Column("profile", sa.Text),
+    sa.Column("review", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Why it waits for a person, and what persons have accepted; see `findings`.
+    sa.Column("findings", sa.JSON(none_as_null=True)),
+    sa.Column("accepted", sa.JSON(none_as_null=True)),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     # What the PHI Orthanc held when the study was last delivered; compared to find late instances.
     sa.Column("source_instances", sa.Integer),
@@ -154,7 +160,13 @@ deliveries = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("delivered_at", UtcDateTime, index=True),
-    sa.CheckConstraint("state IN ('pending', 'delivered', 'left_out')", name="state_known"),
+    # What is there, at least in part: set before the first instance goes.
+    sa.Column("anonymous_study_uid", sa.Text),
+    sa.Column("profile_digest", sa.Text),
+    # left: withdrawn, but only a person can take it back from there.
+    sa.CheckConstraint(
+        "state IN ('pending', 'delivered', 'left_out', 'withdrawn', 'left')", name="state_known"
+    ),
     sa.CheckConstraint("instances >= 0", name="instances_not_negative"),
 )
 

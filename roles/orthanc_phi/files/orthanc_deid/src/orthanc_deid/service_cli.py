@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands of the service: migrate, worker, studies, retry; and those of `subjects_cli`."""
+"""The commands of the service: migrate, worker, studies; and those about one study or subjects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from orthanc_deid import config as config_module
-from orthanc_deid import logs, migrate, old_cli, subjects_cli
-from orthanc_deid.admission import Admission
+from orthanc_deid import lifecycle_cli, logs, migrate, old_cli, subjects_cli
 from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.deliveries import Delivery
 from orthanc_deid.errors import DeidError
-from orthanc_deid.job_queue import open_queue
 from orthanc_deid.states import State
-from orthanc_deid.studies import Delivery, Study
+from orthanc_deid.studies import Study
 
 if TYPE_CHECKING:
     from orthanc_deid.config import Config
@@ -38,9 +37,7 @@ def register(subparsers: Any) -> None:
     )
     studies.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    retry = _add(subparsers, "retry", _retry, "anonymize and deliver a study again")
-    retry.add_argument("study", help="its number in the crosswalk, a StudyInstanceUID or Orthanc's")
-
+    lifecycle_cli.register(subparsers, _add)
     subjects_cli.register(subparsers, _add)
     old_cli.register(subparsers, _add)
 
@@ -125,17 +122,3 @@ def _reached(delivery: Delivery) -> str:
     if delivery.state == "delivered":
         return str(delivery.instances)
     return delivery.state.replace("_", " ")
-
-
-def _retry(config: Config, arguments: argparse.Namespace) -> None:
-    studies = Crosswalk.from_config(config).studies
-    study = studies.find(arguments.study)
-    if study is None:
-        raise DeidError(
-            f"no study is called {arguments.study}; `orthanc-deid studies` shows them all"
-        )
-    with open_queue(config.database.parameters()) as queue:
-        Admission(studies, queue, automatic=True).request(
-            study, actor=subjects_cli.account(), reason="asked for again"
-        )
-    print(f"study {study.id} is queued")

@@ -61,6 +61,13 @@ class Reader:
             self.wrong(key, f"must be an absolute path, not {value}")
         return value
 
+    def texts(self, key: str) -> list[str]:
+        """Take a list of texts, which may be missing."""
+        values = self.take(key, list, [])
+        if not all(isinstance(value, str) and value for value in values):
+            self.wrong(key, "must be a list of texts that are not empty")
+        return [str(value) for value in values]
+
     def inside(self, key: str, default: dict[str, Any] | None = None) -> Reader:
         """Return the reader of an object inside."""
         return Reader(self.take(key, dict, default), f"{self._prefix}{key}.", self.problems)

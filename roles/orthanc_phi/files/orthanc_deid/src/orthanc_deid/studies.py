@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The studies of one project in the crosswalk: their states, deliveries and events."""
+"""The studies in the crosswalk: their states and events, and what persons decided."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from orthanc_deid import database
+from orthanc_deid.deliveries import Deliveries
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.events import SERVICE, add_event, now
 from orthanc_deid.schema import deliveries, events, projects, studies, subjects
-from orthanc_deid.states import UNFINISHED, IllegalTransitionError, State, sources_of
+from orthanc_deid.states import WITH_JOB, IllegalTransitionError, State, sources_of
 from orthanc_deid.subject import NOT_LISTED, Subject
 
 
@@ -23,6 +24,7 @@ class Study:
     """One row of the table of studies."""
 
     id: int
+    project: str
     orthanc_id: str | None
     study_instance_uid: str | None
     anonymous_study_uid: str | None
@@ -30,6 +32,8 @@ class Study:
     number_modifier: str | None
     state: State
     reason: str | None
+    profile: str | None
+    review: bool
     attempts: int
     source_instances: int | None
     source_last_update: str | None
@@ -42,20 +46,6 @@ _STUDY_COLUMNS = [
     subjects.c.number if name == "number" else studies.c[name]
     for name in Study.__dataclass_fields__
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How far a study has come at one destination."""
-
-    destination: str
-    state: str
-    instances: int
-    last_error: str | None
-    delivered_at: datetime | None
-
-
-_DELIVERY_COLUMNS = [deliveries.c[name] for name in Delivery.__dataclass_fields__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +65,17 @@ class AmbiguousNameError(DeidError):
     """More than one study goes by a name."""
 
 
-class Studies:
-    """What the crosswalk knows of the studies of `project`."""
+class Studies(Deliveries):
+    """What the crosswalk knows of studies.
+
+    Args:
+        engine: the database.
+        project: what new studies belong to, and the subjects that are told by their number;
+            everything else asks for the studies of all projects.
+    """
 
     def __init__(self, engine: sa.Engine, project: str) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._project = project
 
     def add(self, *, orthanc_id: str | None = None, study_instance_uid: str | None = None) -> Study:
@@ -87,12 +83,12 @@ class Studies:
 
         In Orthanc a study is known by its Orthanc identifier, elsewhere by its StudyInstanceUID.
         """
+        key = studies.c.project == self._project
         if orthanc_id is not None:
-            key = studies.c.orthanc_id == orthanc_id
+            key &= studies.c.orthanc_id == orthanc_id
         else:
-            key = sa.and_(
-                studies.c.orthanc_id.is_(None), studies.c.study_instance_uid == study_instance_uid
-            )
+            key &= studies.c.orthanc_id.is_(None)
+            key &= studies.c.study_instance_uid == study_instance_uid
         if found := self._select(key):
             return found[0]
         with self._engine.begin() as connection:
@@ -124,9 +120,13 @@ class Studies:
         return found[0] if found else None
 
     def find_orthanc(self, orthanc_id: str) -> Study | None:
-        """Return the study with this identifier of Orthanc."""
-        found = self._select(studies.c.orthanc_id == orthanc_id)
+        """Return the study with this identifier of Orthanc, as the first of its projects has it."""
+        found = self.of_orthanc(orthanc_id)
         return found[0] if found else None
+
+    def of_orthanc(self, orthanc_id: str) -> list[Study]:
+        """Return the study with this identifier of Orthanc, as each of its projects has it."""
+        return self._select(studies.c.orthanc_id == orthanc_id)
 
     def find(self, name: str) -> Study | None:
         """Return the study called `name`: its number here, a StudyInstanceUID or Orthanc's id.
@@ -251,19 +251,59 @@ class Studies:
         with self._engine.begin() as connection:
             _move(connection, study_id, target, actor, reason, **values)
 
-    def requeue(self, study_id: int, *, actor: str = SERVICE, reason: str | None = None) -> None:
+    def requeue(
+        self,
+        study_id: int,
+        *,
+        actor: str = SERVICE,
+        reason: str | None = None,
+        **values: Any,
+    ) -> None:
         """Queue a study afresh: no failed attempt counts, and every destination is to be served.
+
+        `values` are further columns to set.
 
         Raises:
             IllegalTransitionError: the study is queued already, or was withdrawn.
         """
         with self._engine.begin() as connection:
-            connection.execute(
-                deliveries.update()
-                .where(deliveries.c.study_id == study_id)
-                .values(state="pending", last_error=None, updated_at=now())
-            )
-            _move(connection, study_id, State.QUEUED, actor, reason, attempts=0)
+            _requeue(connection, study_id, actor, reason, findings=None, **values)
+
+    def release(self, study_id: int, *, actor: str, note: str) -> frozenset[str]:
+        """Accept what the study waits for, and queue it; returns the findings accepted now.
+
+        Raises:
+            IllegalTransitionError: the study does not wait any more.
+        """
+        with self._engine.begin() as connection:
+            found, accepted = connection.execute(
+                sa.select(studies.c.findings, studies.c.accepted)
+                .where(studies.c.id == study_id)
+                .with_for_update()
+            ).one()
+            if found:
+                _requeue(
+                    connection,
+                    study_id,
+                    actor,
+                    f"released: {note}" if note else "released",
+                    findings=None,
+                    accepted=sorted({*(accepted or ()), *found}),
+                )
+        return frozenset(found or ())
+
+    def findings(self, study_id: int) -> frozenset[str]:
+        """Return what a person may accept of a study that waits."""
+        return self._marks(studies.c.findings, study_id)
+
+    def accepted(self, study_id: int) -> frozenset[str]:
+        """Return what persons have accepted of a study."""
+        return self._marks(studies.c.accepted, study_id)
+
+    def _marks(self, column: sa.Column[Any], study_id: int) -> frozenset[str]:
+        with self._engine.connect() as connection:
+            found = connection.scalar(sa.select(column).where(studies.c.id == study_id))
+        return frozenset(found or ())
 
     def finish(self, study_id: int, **values: Any) -> None:
         """Note that the study is delivered; `values` tell what was delivered."""
@@ -273,7 +313,9 @@ class Studies:
         """Return the studies in quarantine whose patients no list gives a number."""
         return self._select(
             sa.and_(
-                studies.c.state == State.QUARANTINED, studies.c.reason.startswith(f"{NOT_LISTED}:")
+                studies.c.project == self._project,
+                studies.c.state == State.QUARANTINED,
+                studies.c.reason.startswith(f"{NOT_LISTED}:"),
             )
         )
 
@@ -299,11 +341,7 @@ class Studies:
 
     def counts(self) -> Mapping[State, int]:
         """Return the number of studies in each state."""
-        query = (
-            sa.select(studies.c.state, sa.func.count())
-            .where(studies.c.project == self._project)
-            .group_by(studies.c.state)
-        )
+        query = sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)
         with self._engine.connect() as connection:
             found = {State(state): count for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
@@ -311,67 +349,17 @@ class Studies:
     def backlog(self) -> tuple[int, datetime | None]:
         """Return how many studies are under way, and since when the oldest one is."""
         query = sa.select(sa.func.count(), sa.func.min(studies.c.updated_at)).where(
-            studies.c.project == self._project, studies.c.state.in_(UNFINISHED)
+            studies.c.state.in_(WITH_JOB)
         )
         with self._engine.connect() as connection:
             count, oldest = connection.execute(query).one()
         return count, oldest
 
-    def deliveries(self, study_id: int) -> list[Delivery]:
-        """Return what is known of the study at its destinations."""
-        query = sa.select(*_DELIVERY_COLUMNS).where(deliveries.c.study_id == study_id)
-        with self._engine.connect() as connection:
-            return [
-                Delivery(**row)
-                for row in connection.execute(query.order_by(deliveries.c.destination)).mappings()
-            ]
-
-    def set_delivery(
-        self,
-        study_id: int,
-        destination: str,
-        *,
-        instances: int | None = None,
-        error: str | None = None,
-    ) -> None:
-        """Note that the study arrived whole (`instances` of it), or that it has yet to."""
-        delivered = instances is not None
-        values = {
-            "state": "delivered" if delivered else "pending",
-            "instances": instances or 0,
-            "last_error": error,
-            "updated_at": now(),
-            "delivered_at": now() if delivered else None,
-        }
-        with self._engine.begin() as connection:
-            connection.execute(
-                database.insert(connection, deliveries)
-                .values(study_id=study_id, destination=destination, **values)
-                .on_conflict_do_update(
-                    index_elements=[deliveries.c.study_id, deliveries.c.destination], set_=values
-                )
-            )
-
-    def leave_out(self, study_id: int, destination: str) -> None:
-        """Note that the filter of a destination leaves the study out.
-
-        What was delivered there before, under another filter, stays noted with its count.
-        """
-        values = {"state": "left_out", "last_error": None, "updated_at": now()}
-        with self._engine.begin() as connection:
-            connection.execute(
-                database.insert(connection, deliveries)
-                .values(study_id=study_id, destination=destination, **values)
-                .on_conflict_do_update(
-                    index_elements=[deliveries.c.study_id, deliveries.c.destination], set_=values
-                )
-            )
-
     def _select(self, condition: sa.ColumnElement[bool]) -> list[Study]:
         query = (
             sa.select(*_STUDY_COLUMNS)
             .select_from(studies.outerjoin(subjects, studies.c.subject_id == subjects.c.id))
-            .where(studies.c.project == self._project, condition)
+            .where(condition)
             .order_by(studies.c.id)
         )
         with self._engine.connect() as connection:
@@ -379,6 +367,17 @@ class Studies:
                 Study(**{**row, "state": State(row["state"])})
                 for row in connection.execute(query).mappings()
             ]
+
+
+def _requeue(
+    connection: sa.Connection, study_id: int, actor: str, reason: str | None, **values: Any
+) -> None:
+    connection.execute(
+        deliveries.update()
+        .where(deliveries.c.study_id == study_id)
+        .values(state="pending", last_error=None, updated_at=now())
+    )
+    _move(connection, study_id, State.QUEUED, actor, reason, attempts=0, **values)
 
 
 def _move(

@@ -12,6 +12,7 @@ from orthanc_deid.cleaning import union
 from orthanc_deid.conditions import REMOTE_AET, Sample, read_sample
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import Dropped, Quarantine
+from orthanc_deid.findings import Accepted, mark_instance, merge
 from orthanc_deid.leaks import terms_of_numbers
 from orthanc_deid.modifiers import NumberModifier, keywords_of, modifier_of
 from orthanc_deid.object_kinds import demand_some_left
@@ -63,7 +64,7 @@ class _Told(NamedTuple):
 class _Done(NamedTuple):
     instance_id: str
     identity: Identity
-    made: Record | Dropped
+    made: Record | Dropped | Quarantine
 
 
 class StudyDeidentifier:
@@ -75,6 +76,7 @@ class StudyDeidentifier:
         source: OrthancClient,
         deidentification: Deidentification,
         go_on: Callable[[], None],
+        accepted: Accepted | None = None,
     ) -> None:
         self._crosswalk = crosswalk
         self._source = source
@@ -82,6 +84,7 @@ class StudyDeidentifier:
         self._engine = deidentification.engine
         self._held: list[tuple[str, Quarantine]] = []
         self._go_on = go_on
+        self._accepted = accepted or Accepted()
 
     def run(self, study: Study, instance_ids: list[str], spool: Spool) -> DeidentifiedStudy:
         """De-identify a study.
@@ -162,6 +165,9 @@ class StudyDeidentifier:
         ]
         again = self._pass(knew_less, subject, spool, former, told)
         made = {one.instance_id: one.made for one in (*done, *again)}.values()
+        # Every instance was looked at, so that a person is told of all findings at once.
+        if held := [one for one in made if isinstance(one, Quarantine)]:
+            raise merge(held)
         records = [one for one in made if isinstance(one, Record)]
         demand_some_left(len(records))
         if len(spool.files) != len(records):
@@ -189,12 +195,16 @@ class StudyDeidentifier:
             _refuse_deidentified(identity)
             identifiers, known = told or _told_by([identity], former)
             try:
-                output = self._engine.deidentify(data, subject, identifiers, known)
+                output = self._engine.deidentify(
+                    data, subject, identifiers, known, self._accepted.of_instance(data)
+                )
             except Dropped as reason:
                 return _Done(instance_id, identity, reason)
             except Quarantine as held:
                 self._held.append((instance_id, held))
-                raise
+                if not held.findings:
+                    raise
+                return _Done(instance_id, identity, mark_instance(data, held))
             spool.add(output.sop_instance_uid, output.data)
             return _Done(instance_id, identity, output.record)
 

@@ -17,17 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orthanc_deid.anonymization import StudyRunner
 from orthanc_deid.config import Config
+from orthanc_deid.courier import Courier
 from orthanc_deid.crosswalk import Crosswalk
-from orthanc_deid.destinations import open_destinations, wanted_destinations
-from orthanc_deid.engine import Engine
+from orthanc_deid.destinations import open_destinations, open_review, wanted_destinations
+from orthanc_deid.engines import Engines
 from orthanc_deid.heartbeat import Heartbeat
-from orthanc_deid.identity import read_identity
 from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
 from orthanc_deid.jobs import Service, register_tasks
-from orthanc_deid.keys import Keys
 from orthanc_deid.orthanc_client import OrthancClient
-from orthanc_deid.profile import load_profile
-from orthanc_deid.study_deidentification import Deidentification
 
 log = logging.getLogger(__name__)
 
@@ -121,14 +118,19 @@ class _Worker:
 def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
     crosswalk = Crosswalk.from_config(config)
     source = OrthancClient("the PHI Orthanc", config.orthanc)
-    profile = load_profile(config.profile, config.site_decisions, keep_dates=config.keep_dates)
-    engine = Engine(profile, Keys.derive(config.secret(), config.project))
+    engines = Engines(config)
+    engines()  # a profile that cannot be used ends the worker here, not at the first study
     runner = StudyRunner(
         crosswalk=crosswalk,
         source=source,
-        deidentification=Deidentification(engine, read_identity, profile.number_modifiers),
-        destinations=open_destinations(config),
-        filters={one.name: one.where for one in wanted_destinations(config)},
+        deidentification=engines,
+        courier=Courier(
+            crosswalk.studies,
+            open_destinations(config),
+            review=open_review(config) if config.forward else None,
+            filters={one.name: one.where for one in wanted_destinations(config)},
+        ),
+        always_review=config.review,
         spool_dir=config.spool_dir,
         stopping=stopping,
     )
