@@ -23,6 +23,7 @@ description:
   - If something goes wrong, the study is removed all the same, as far as that is possible.
 extends_documentation_fragment:
   - imaging.orthanc.connection
+  - imaging.orthanc.destinations
 options:
   user:
     description:
@@ -30,33 +31,6 @@ options:
         them, as C(administrator) is.
     type: str
     required: true
-  destinations:
-    description:
-      - The Orthancs at which the study is looked at. Other destinations are followed only as far as
-        PHI tells of them.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: The destination's name in messages.
-        type: str
-        required: true
-      url:
-        description: The base address.
-        type: str
-        required: true
-      user:
-        description: The account, which must be allowed to download files.
-        type: str
-        required: true
-      password:
-        description: The password of the account.
-        type: str
-        required: true
-      ca_path:
-        description: The file of the certificate authority.
-        type: path
   instances:
     description: How many images the study has.
     type: int
@@ -121,6 +95,10 @@ removed:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.imaging.orthanc.plugins.module_utils._destinations import (
+    DESTINATIONS,
+    clients,
+)
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
     OrthancClient,
@@ -136,10 +114,7 @@ def travel(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Do the round trip; return what the module returns of it, and what went wrong."""
     trip = RoundTrip(
         phi=OrthancClient.of(wanted),
-        destinations={
-            item["name"]: OrthancClient.of({**item, "request_timeout": wanted["request_timeout"]})
-            for item in wanted["destinations"]
-        },
+        destinations=clients(wanted),
         sent=make_study(wanted["instances"]),
         timeout=wanted["timeout"],
     )
@@ -175,18 +150,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **ARGUMENTS,
-            "destinations": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "url": {"type": "str", "required": True},
-                    "user": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                    "ca_path": {"type": "path"},
-                },
-            },
+            "destinations": DESTINATIONS,
             "instances": {"type": "int", "default": 3},
             "timeout": {"type": "int", "default": 600},
             "keep": {"type": "bool", "default": False},

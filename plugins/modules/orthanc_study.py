@@ -16,6 +16,7 @@ description:
     have.
 extends_documentation_fragment:
   - imaging.orthanc.connection
+  - imaging.orthanc.destinations
 options:
   study:
     description:
@@ -30,7 +31,8 @@ options:
       - V(released) accepts why it waits in quarantine or for review, so that it goes out. A release
         from quarantine needs O(note).
       - V(rejected) keeps it from going out until it is retried.
-      - V(withdrawn) takes it back from every destination, for good.
+      - V(withdrawn) takes it back from every destination, for good. At those in O(destinations) the
+        module looks for itself whether anything is left.
     type: str
     choices: [queried, delivered, retried, released, rejected, withdrawn]
     default: queried
@@ -121,6 +123,10 @@ study:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.imaging.orthanc.plugins.module_utils._destinations import (
+    DESTINATIONS,
+    clients,
+)
 from ansible_collections.imaging.orthanc.plugins.module_utils._health import http_remedy
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
@@ -188,11 +194,24 @@ def demand(told: dict[str, Any], state: str) -> None:
         )
 
 
+def demand_gone(told: dict[str, Any], destinations: dict[str, OrthancClient]) -> None:
+    """Refuse a withdrawal of which a destination still holds something."""
+    uids = {row.get("anonymous_study_uid") for row in told["destinations"]}
+    for uid in {*uids, told.get("anonymous_study_uid")} - {None, ""}:
+        holding = [name for name, client in destinations.items() if client.lookup_study(uid)]
+        if holding:
+            raise StudyError(
+                f"The study is withdrawn, but {', '.join(holding)} still has {uid}. Has somebody "
+                "sent it there again? Delete it there."
+            )
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             **ARGUMENTS,
+            "destinations": DESTINATIONS,
             "study": {"type": "str", "required": True},
             "state": {
                 "type": "str",
@@ -221,6 +240,8 @@ def main() -> None:
             if wanted["wait"] and wanted["state"] != "queried":
                 result["study"] = study.wait(wanted["wait_timeout"])
                 demand(result["study"], wanted["state"])
+                if wanted["state"] == "withdrawn":
+                    demand_gone(result["study"], clients(wanted))
             elif result["changed"]:
                 result["study"] = study.look()
     except OrthancError as error:

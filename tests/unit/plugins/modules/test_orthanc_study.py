@@ -159,3 +159,33 @@ def test_a_study_that_nobody_works_on_does_not_hang_the_task(ask: Ask, phi: Phi)
 
     assert "After 1 s the study is still queued: anon cannot be reached" in answer["msg"]
     assert not ask(state="delivered", wait=False).get("failed")
+
+
+def test_what_a_destination_still_holds_fails_the_withdrawal(
+    ask: Ask, phi: Phi, orthanc: Any, connection: dict[str, Any]
+) -> None:
+    phi.now = told("withdrawn", anonymous_study_uid="2.25.7")
+    there = {name: connection[name] for name in ("url", "user", "password", "ca_path")}
+    orthanc.answers["POST /tools/lookup"] = []
+    options = {"state": "withdrawn", "destinations": [{"name": "anon", **there}]}
+    assert not ask(**options).get("failed")
+    orthanc.answers["POST /tools/lookup"] = [{"ID": ID, "Type": "Study"}]
+
+    assert "anon still has 2.25.7" in ask(**options)["msg"]
+
+
+def test_studies_are_listed_page_by_page_and_by_their_subject(
+    run_module: Any, connection: dict[str, Any], orthanc: Any
+) -> None:
+    first = [told("delivered", subject_number=1), told("queued", subject_number=None)]
+    second = [told("delivered", subject_number=2)]
+    route = "/deid/v1/studies?state=delivered%2Cqueued&limit=100"
+    orthanc.answers[route] = {"studies": first, "next": 2}
+    orthanc.answers[f"{route}&after=2"] = {"studies": second, "next": None}
+    options = {**connection, "states": ["delivered", "queued"]}
+
+    assert len(run_module("orthanc_study_info", options)["studies"]) == 3
+    (one,) = run_module("orthanc_study_info", {**options, "subject_number": 2})["studies"]
+    assert one["subject_number"] == 2
+    orthanc.answers[route] = (400, {"error": "state is not known"})
+    assert "state is not known" in run_module("orthanc_study_info", options)["msg"]
