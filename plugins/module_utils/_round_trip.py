@@ -87,8 +87,11 @@ class RoundTrip:
         if not self.orthanc_id:
             return
         with self._step("remove"):
-            self._withdraw()
-            self.phi.delete(f"/studies/{self.orthanc_id}")
+            try:
+                self._withdraw()
+            finally:
+                # A worker that cannot reach a destination goes on by itself once it can.
+                self.phi.delete(f"/studies/{self.orthanc_id}")
             for name, client in {"PHI": self.phi, **self.destinations}.items():
                 for uid in (self.sent.study_instance_uid, self._new_uid):
                     if uid and client.lookup_study(uid):
