@@ -18,7 +18,12 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client im
 
 UNDER_WAY = frozenset({"queued", "working", "delivering"})
 WITHDRAWN = frozenset({"withdrawing", "withdrawn"})
-UNKNOWN: dict[str, Any] = {"state": "unknown", "finished": True, "destinations": []}
+UNKNOWN: dict[str, Any] = {
+    "state": "unknown",
+    "finished": True,
+    "destinations": [],
+    "anonymous_study_uids": [],
+}
 """What is told of a study that PHI holds and the crosswalk does not know yet."""
 
 
@@ -29,26 +34,27 @@ class StudyError(Exception):
 class PhiStudy:
     """A study of the PHI Orthanc, by Orthanc's identifier."""
 
-    def __init__(self, client: OrthancClient, orthanc_id: str) -> None:
+    def __init__(self, client: OrthancClient, orthanc_id: str, project: str | None = None) -> None:
         self._client = client
         self.orthanc_id = orthanc_id
+        self.project = project
 
     @classmethod
-    def find(cls, client: OrthancClient, name: str) -> PhiStudy:
+    def find(cls, client: OrthancClient, name: str, project: str | None = None) -> PhiStudy:
         """Find a study by Orthanc's identifier or its StudyInstanceUID.
 
         Raises:
             StudyError: PHI holds no study of this UID.
         """
         if ORTHANC_ID.fullmatch(name):
-            return cls(client, name)
+            return cls(client, name, project)
         found = client.lookup_study(name)
         if found is None:
             raise StudyError(
                 f"PHI holds no study with the StudyInstanceUID {name}. A study that was deleted "
                 "there is named by Orthanc's identifier, as `orthanc-deid studies --json` shows it."
             )
-        return cls(client, found)
+        return cls(client, found, project)
 
     def look(self) -> dict[str, Any]:
         """Return what is known of the study; `UNKNOWN` while the crosswalk does not know it."""
@@ -60,7 +66,27 @@ class PhiStudy:
             return dict(UNKNOWN)
         if not isinstance(told, dict):
             raise OrthancError("PHI told nothing of use about the study")
-        return told
+        return self._chosen(told)
+
+    def _chosen(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Return what the project has of the study, or all projects as one.
+
+        As one, it is finished where all are, and withdrawn where all are.
+        """
+        versions = [told, *told.get("other_projects", [])]
+        if self.project is not None:
+            found = [one for one in versions if one["project"] == self.project]
+            return dict(found[0]) if found else dict(UNKNOWN)
+        left = [one for one in versions if one["state"] not in WITHDRAWN]
+        return {
+            **told,
+            **(left or versions)[0],
+            "finished": all(one["finished"] for one in versions),
+            "destinations": [row for one in versions for row in one["destinations"]],
+            "anonymous_study_uids": sorted(
+                {one["anonymous_study_uid"] for one in versions if one.get("anonymous_study_uid")}
+            ),
+        }
 
     def ask(self, operation: str, **body: Any) -> dict[str, Any]:
         """Have something done to the study; returns what is then known of it.
@@ -75,7 +101,7 @@ class PhiStudy:
             if not error.reason:
                 raise
             raise StudyError(f"PHI does not {operation} the study: {error.reason}.") from None
-        return dict(told)
+        return self._chosen(told)
 
     def wait(self, timeout: float) -> dict[str, Any]:
         """Wait until no worker has anything to do for the study; returns what is then known.

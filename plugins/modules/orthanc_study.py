@@ -109,6 +109,10 @@ study:
     project: {description: Its project., type: str}
     subject_number: {description: The number of its subject., type: int}
     anonymous_study_uid: {description: The StudyInstanceUID that went out., type: str}
+    anonymous_study_uids:
+      description: Those that went out for any project.
+      type: list
+      elements: str
     finished: {description: Whether no worker has anything to do for it., type: bool}
     destinations:
       description: How far it is at each destination.
@@ -196,8 +200,7 @@ def demand(told: dict[str, Any], state: str) -> None:
 
 def demand_gone(told: dict[str, Any], destinations: dict[str, OrthancClient]) -> None:
     """Refuse a withdrawal of which a destination still holds something."""
-    uids = {row.get("anonymous_study_uid") for row in told["destinations"]}
-    for uid in {*uids, told.get("anonymous_study_uid")} - {None, ""}:
+    for uid in told["anonymous_study_uids"]:
         holding = [name for name, client in destinations.items() if client.lookup_study(uid)]
         if holding:
             raise StudyError(
@@ -231,7 +234,7 @@ def main() -> None:
     wanted, client = module.params, OrthancClient.of(module.params)
     result: dict[str, Any] = {"changed": False}
     try:
-        study = PhiStudy.find(client, wanted["study"])
+        study = PhiStudy.find(client, wanted["study"], wanted["project"])
         now = study.look()
         result.update(before=now["state"], study=now, changed=is_needed(now["state"], wanted))
         if not module.check_mode:

@@ -56,7 +56,6 @@ studies:
   elements: dict
 """
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -71,15 +70,23 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client im
 PAGE = 100
 
 
-def all_studies(client: OrthancClient, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the studies page by page."""
-    given = {"state": ",".join(wanted["states"]), "project": wanted["project"], "limit": PAGE}
-    after: int | None = 0
-    while after is not None:
-        query = {name: value for name, value in {**given, "after": after}.items() if value}
-        page = client.get(f"/deid/v1/studies?{urlencode(query)}")
-        yield from page["studies"]
-        after = page["next"]
+def all_studies(client: OrthancClient, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask for the studies page by page."""
+    given = {
+        "state": ",".join(wanted["states"]),
+        "project": wanted["project"],
+        "subject_number": wanted["subject_number"],
+        "limit": PAGE,
+    }
+    studies: list[dict[str, Any]] = []
+    while len(studies) % PAGE == 0:
+        query = {**given, "after": studies[-1]["study"] if studies else 0}
+        asked = urlencode({name: value for name, value in query.items() if value})
+        page = client.get(f"/deid/v1/studies?{asked}")["studies"]
+        if not page:
+            break
+        studies += page
+    return studies
 
 
 def main() -> None:
@@ -93,13 +100,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    client, number = OrthancClient.of(module.params), module.params["subject_number"]
+    client = OrthancClient.of(module.params)
     try:
-        studies = [
-            study
-            for study in all_studies(client, module.params)
-            if number in (None, study["subject_number"])
-        ]
+        studies = all_studies(client, module.params)
     except OrthancError as error:
         told = getattr(error, "reason", "") or http_remedy(error)
         module.fail_json(msg=f"{client.url}: {error}. {told}")

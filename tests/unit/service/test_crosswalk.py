@@ -2,6 +2,7 @@
 """What the crosswalk promises to its users, on PostgreSQL and on SQLite."""
 
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -370,3 +371,24 @@ def test_a_database_error_does_not_show_the_patient(database: sa.URL) -> None:
     with pytest.raises(sa.exc.OperationalError) as caught:
         gone.subject("MRN-SECRET")
     assert "MRN-SECRET" not in str(caught.value)
+
+
+def test_studies_are_listed_by_state_project_and_subject_a_page_at_a_time(
+    crosswalk: Crosswalk,
+) -> None:
+    for number in range(1, 6):
+        crosswalk.studies.add(orthanc_id=f"s-{number}")
+    subject = crosswalk.subject("MRN-1")
+    crosswalk.studies.identify(
+        4, study_instance_uid="1.2.4", anonymous_study_uid="2.25.4", subject=subject
+    )
+    crosswalk.studies.move(2, State.QUEUED)
+
+    def page(**asked: Any) -> list[int]:
+        return [study.id for study in crosswalk.studies.page(**{"limit": 3, **asked})]
+
+    assert page() == [1, 2, 3]
+    assert page(after=3) == [4, 5]
+    assert page(states=[State.QUEUED]) == [2]
+    assert page(subject_number=subject.number) == [4]
+    assert page(project="another") == []

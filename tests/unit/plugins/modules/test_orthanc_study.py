@@ -174,18 +174,29 @@ def test_what_a_destination_still_holds_fails_the_withdrawal(
     assert "anon still has 2.25.7" in ask(**options)["msg"]
 
 
-def test_studies_are_listed_page_by_page_and_by_their_subject(
+def test_studies_are_listed_page_by_page(
     run_module: Any, connection: dict[str, Any], orthanc: Any
 ) -> None:
-    first = [told("delivered", subject_number=1), told("queued", subject_number=None)]
-    second = [told("delivered", subject_number=2)]
-    route = "/deid/v1/studies?state=delivered%2Cqueued&limit=100"
-    orthanc.answers[route] = {"studies": first, "next": 2}
-    orthanc.answers[f"{route}&after=2"] = {"studies": second, "next": None}
-    options = {**connection, "states": ["delivered", "queued"]}
+    first = [told("delivered", study=number) for number in range(1, 101)]
+    route = "/deid/v1/studies?state=delivered%2Cqueued&subject_number=3&limit=100"
+    orthanc.answers[route] = {"studies": first}
+    orthanc.answers[f"{route}&after=100"] = {"studies": [told("queued", study=101)]}
+    options = {**connection, "states": ["delivered", "queued"], "subject_number": 3}
 
-    assert len(run_module("orthanc_study_info", options)["studies"]) == 3
-    (one,) = run_module("orthanc_study_info", {**options, "subject_number": 2})["studies"]
-    assert one["subject_number"] == 2
+    studies = run_module("orthanc_study_info", options)["studies"]
+
+    assert [study["study"] for study in studies] == list(range(1, 102))
+    orthanc.answers[f"{route}&after=100"] = {"studies": []}
+    assert len(run_module("orthanc_study_info", options)["studies"]) == 100
     orthanc.answers[route] = (400, {"error": "state is not known"})
     assert "state is not known" in run_module("orthanc_study_info", options)["msg"]
+
+
+def test_a_study_of_several_projects_is_withdrawn_where_all_of_them_are(ask: Ask, phi: Phi) -> None:
+    other = told("delivered", project="knee")
+    phi.now = told("withdrawn", project="default", other_projects=[other])
+
+    assert ask(state="withdrawn", check=True)["changed"]
+    assert not ask(state="withdrawn", check=True, project="default")["changed"]
+    assert ask(project="knee")["study"]["state"] == "delivered"
+    assert ask(project="hip")["study"]["state"] == "unknown"

@@ -12,6 +12,7 @@ from orthanc_deid.admission import Queue
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import MAX_TEXT, ApiError, Request, Route
 from orthanc_deid.lifecycle import Decision, Lifecycle, NotPossibleError
+from orthanc_deid.numbering import MAX_NUMBER
 from orthanc_deid.orthanc_client import GoneError, OrthancClient, OrthancError, SourceStudy
 from orthanc_deid.states import WITH_JOB, State
 from orthanc_deid.studies import Studies, Study
@@ -26,6 +27,9 @@ _BODY: Final[dict[str, type]] = {
 }
 
 Operation = Callable[[Study, Decision], Study]
+
+LONGEST_PAGE: Final = 200
+MAX_ID: Final = 2**63 - 1  # the database's BIGINT
 
 
 class StudyRoutes:
@@ -54,6 +58,7 @@ class StudyRoutes:
         """Return the routes that are answered here."""
         return [
             Route("GET", "/status", self.status),
+            Route("GET", "/studies", self.studies),
             Route("GET", "/studies/{orthanc_id}", self.study),
             Route("POST", "/studies/{orthanc_id}/anonymize", self.anonymize),
             Route("POST", "/studies/{orthanc_id}/retry", self.retry),
@@ -118,6 +123,22 @@ class StudyRoutes:
             for event in self._studies.events(study.id)
         ]
         return 200, {**self._describe_all(known), "events": events}
+
+    def studies(self, request: Request) -> Answer:
+        """List studies by the crosswalk's number, a page at a time."""
+        states = frozenset(filter(None, request.text("state").split(",")))
+        if unknown := states - set(State):
+            raise ApiError(
+                400, f"state has {', '.join(sorted(unknown))!r}; there are {', '.join(State)}"
+            )
+        page = self._studies.page(
+            states=[State(state) for state in sorted(states)],
+            project=request.text("project"),
+            subject_number=request.number("subject_number", 1, MAX_NUMBER, 0),
+            after=request.number("after", 0, MAX_ID, 0),
+            limit=request.number("limit", 1, LONGEST_PAGE, LONGEST_PAGE),
+        )
+        return 200, {"studies": [self._describe(study) for study in page]}
 
     def status(self, _request: Request) -> Answer:
         """Tell how many studies are in each state, and what waits."""

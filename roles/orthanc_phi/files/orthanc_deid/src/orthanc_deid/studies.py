@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -152,6 +152,25 @@ class Studies(Deliveries):
     def in_states(self, states: Iterable[State] = State) -> list[Study]:
         """Return the studies in any of `states`, in the order in which they came."""
         return self._select(studies.c.state.in_(list(states)))
+
+    def page(
+        self,
+        *,
+        states: Collection[State] = (),
+        project: str = "",
+        subject_number: int = 0,
+        after: int = 0,
+        limit: int,
+    ) -> list[Study]:
+        """Return the first `limit` studies above the number `after`; what is empty is any."""
+        wanted = studies.c.id > after
+        if states:
+            wanted &= studies.c.state.in_(list(states))
+        if project:
+            wanted &= studies.c.project == project
+        if subject_number:
+            wanted &= subjects.c.number == subject_number
+        return self._select(wanted, limit)
 
     def is_anonymous(self, study_instance_uid: str) -> bool:
         """Whether `study_instance_uid` was given to an anonymized study, of any project."""
@@ -355,12 +374,13 @@ class Studies(Deliveries):
             count, oldest = connection.execute(query).one()
         return count, oldest
 
-    def _select(self, condition: sa.ColumnElement[bool]) -> list[Study]:
+    def _select(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[Study]:
         query = (
             sa.select(*_STUDY_COLUMNS)
             .select_from(studies.outerjoin(subjects, studies.c.subject_id == subjects.c.id))
             .where(condition)
             .order_by(studies.c.id)
+            .limit(limit)
         )
         with self._engine.connect() as connection:
             return [
