@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from lookup_rows import add_rows
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.lookup import Lookup, fold, iso_date
-from orthanc_deid.lookup_search import LookupSearch, Search, SearchError
+from orthanc_deid.lookup_search import LookupSearch, Search, SearchError, orthanc_id
 from orthanc_deid.subjects import Subjects
 
 from .fake_orthanc import FakeOrthanc, file
@@ -69,6 +69,7 @@ def test_a_study_stands_there_with_both_identities(crosswalk: Crosswalk) -> None
         "state": "delivered",
         "study": study,
         "orthanc_id": "s-MRN-1-1.2.MRN-1",
+        "anonymous_orthanc_id": orthanc_id("DEMO1", "2.25.MRN-1"),
     }
 
 
@@ -215,3 +216,10 @@ def test_dates_and_names_are_brought_into_one_form() -> None:
         "",
     ]
     assert fold("Émile^O'Neil=山田") == "emile o'neil 山田"
+
+
+def test_a_study_is_called_as_orthanc_calls_it() -> None:
+    # From Orthanc's own documentation of its identifiers.
+    assert orthanc_id("5Yp0E", "2.16.840.1.113669.632.20.1211.10000357775") == (
+        "27f7126f-4f66fb14-03f4081b-f9341db2-53925988"
+    )

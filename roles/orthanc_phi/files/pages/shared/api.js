@@ -53,7 +53,7 @@ async function send(method, url, content, again = false) {
   return fetch(url, request);
 }
 
-async function request(method, url, content) {
+async function answered(method, url, content) {
   let answer;
   try {
     answer = await send(method, url, content);
@@ -62,10 +62,19 @@ async function request(method, url, content) {
   } catch {
     throw new ApiError(0, AWAY);
   }
+  if (answer.ok) return answer;
   const said = await answer.json().catch(() => null);
-  if (answer.ok && said !== null) return said;
   const message = said?.error ?? WHAT_TO_DO[answer.status] ?? `The server answered ${answer.status}.`;
-  throw new ApiError(answer.status || 500, sentence(message));
+  throw new ApiError(answer.status, sentence(message));
+}
+
+async function request(method, url, content) {
+  const answer = await answered(method, url, content);
+  try {
+    return await answer.json();
+  } catch {
+    throw new ApiError(500, WHAT_TO_DO[500]);
+  }
 }
 
 function sentence(text) {
@@ -90,6 +99,24 @@ export const post = (path, content = {}) => request("POST", at(api, path), conte
 /** The same for PUT and DELETE. */
 export const put = (path, content = {}) => request("PUT", at(api, path), content);
 export const remove = (path) => request("DELETE", at(api, path));
+
+/** POST `/deid/v1/PATH` and save what comes as a file, by the name that the server gives it. */
+export async function saveFile(path, content) {
+  const answer = await answered("POST", at(api, path), content);
+  let blob;
+  try {
+    blob = await answer.blob();
+  } catch {
+    throw new ApiError(0, "The file broke off on its way. Ask for it again.");
+  }
+  const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"))?.[1] ?? "file";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  return { name, size: blob.size };
+}
 
 /** The address of a download from the API, for a link. */
 export const download = (path, parameters) => at(api, path, parameters).href;

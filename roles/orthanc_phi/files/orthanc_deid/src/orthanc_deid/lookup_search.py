@@ -12,6 +12,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -89,7 +90,8 @@ class Page:
     """Some rows of the table.
 
     Attributes:
-        rows: a value for each of `COLUMNS`, and `study` and `orthanc_id`.
+        rows: a value for each of `COLUMNS`, and `study`, the crosswalk's number of it, and what
+            the Orthancs call it: `orthanc_id` on PHI, `anonymous_orthanc_id` elsewhere.
         total: how many rows match; None if they are more than `COUNTED`.
         next: what the next page's `after` is; None if there is none.
     """
@@ -187,6 +189,12 @@ class LookupSearch:
         ]
 
 
+def orthanc_id(patient_id: str, study_instance_uid: str) -> str:
+    """Return what every Orthanc calls a study."""
+    digest = sha1(f"{patient_id}|{study_instance_uid}".encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[at : at + 8] for at in range(0, 40, 8))
+
+
 def _rows(connection: sa.Connection, study_ids: list[int]) -> list[dict[str, Any]]:
     query = (
         sa.select(lookup, studies.c.orthanc_id, studies.c.state, studies.c.subject_id)
@@ -201,7 +209,14 @@ def _rows(connection: sa.Connection, study_ids: list[int]) -> list[dict[str, Any
             others = former.get(row["subject_id"], set()) - {row["patient_id"]}
             row["former_ids"] = sorted(others)
             shown = {name: row[name] for name in COLUMNS}
-            rows.append({**shown, "study": study_id, "orthanc_id": row["orthanc_id"]})
+            rows.append(
+                {
+                    **shown,
+                    "study": study_id,
+                    "orthanc_id": row["orthanc_id"],
+                    "anonymous_orthanc_id": orthanc_id(row["pseudonym"], row["anonymous_study_uid"]),
+                }
+            )
     return rows
 
 
