@@ -7,7 +7,6 @@ import { attributes } from "./attributes.js";
 import { drawing } from "./drawing.js";
 import { title } from "./reasons.js";
 
-const DONE = new Set(["delivered", "quarantined", "review", "rejected", "withdrawn", "received", "stable"]);
 let shown = 0;
 
 /** Show a study at `place`; `changed` is called when something was decided about it. */
@@ -37,23 +36,24 @@ export async function showStudy(place, me, orthancId, changed) {
         note.focus();
         return;
       }
-      await decided(() => post(`studies/${orthancId}/${path}`, { note: note.value.trim() }), what);
+      await decided(() => post(`studies/${orthancId}/${path}`, { note: note.value.trim(), project: study.project }), what);
     };
     const may = me.may.includes("release");
     return h("section", { class: "decide" },
       h("h3", {}, "Decide"),
       h("label", {}, "Note", note),
       h("div", { class: "row" },
-        may && h("button", { type: "button", onclick: act("release", "It goes out.") }, "Release as it is"),
+        may && study.can_be_released && h("button", { type: "button", onclick: act("release", "It goes out.") }, "Release as it is"),
         h("button", { type: "button", onclick: act("retry", "It is anonymized once more.") }, "Try again"),
         may && h("button", { type: "button", class: "danger", onclick: act("reject", "It stays here.") }, "Reject"),
         h("a", { class: "button", href: `${new URL("app/explorer.html", root)}#study?uuid=${orthancId}`, target: "_blank", rel: "noopener" }, "Open in PHI")),
-      h("small", {}, "Release: it goes out although this was found. Try again: after something was corrected. Reject: it never goes out unless somebody tries again."));
+      h("small", {}, study.can_be_released ? "" : "This cannot be released, only corrected. ", "Release: it goes out although this was found. Try again: after something was corrected. Reject: it never goes out unless somebody tries again."));
   }
 
   async function pictures() {
     const instances = await instancesOf(orthancId, study.findings);
     if (turn !== shown || !instances.length) return;
+    if (study.state === "review") fill(result, h("h3", {}, "What would go out"), await compare(me, study, instances[0].id));
     const pad = drawing(study, instances, async ({ instance, rectangles, scope, note }) => {
       if (scope === "device" && !confirm("Blank this in all images of this device and size, in all studies from now on?")) return;
       await decided(
@@ -82,11 +82,12 @@ export async function showStudy(place, me, orthancId, changed) {
     let now;
     fill(result, h("p", { role: "status" }, "It waits for a worker…"), h("progress", { "aria-label": "The study is worked on" }));
     await follow(async () => {
-      now = await get(`studies/${orthancId}`);
+      const all = await get(`studies/${orthancId}`);
+      now = [all, ...(all.other_projects ?? [])].find((one) => one.project === study.project) ?? all;
       if (turn !== shown) return false;
       const [word, , text] = STATES[now.state] ?? [now.state, "", ""];
       fill(result.firstChild, `${word}: ${text}`);
-      return !DONE.has(now.state);
+      return !now.finished;
     }, { seconds: 1 });
     if (turn !== shown) return;
     if (now.state === "quarantined") {
@@ -94,7 +95,7 @@ export async function showStudy(place, me, orthancId, changed) {
       return;
     }
     fill(result, h("h3", {}, "What came of it"), h("p", {}, badge(now.state), " ", STATES[now.state]?.[2] ?? ""));
-    if (now.state === "delivered" && instance) result.append(await compare(me, now.anonymous_study_uid, instance));
+    if (instance) result.append(await compare(me, now, instance));
   }
 }
 
@@ -130,10 +131,11 @@ async function instancesOf(orthancId, findings) {
 }
 
 /** The image as it came and as it went out, side by side. */
-async function compare(me, uid, instance) {
+async function compare(me, { state, anonymous_study_uid: uid }, instance) {
   const anon = me.orthancs.find((one) => one.kind === "anon");
-  if (!anon) return h("p", { class: "soft" }, "The result is at its destinations.");
-  const base = new URL(anon.url, root);
+  if (state !== "review" && (state !== "delivered" || !anon)) return "";
+  // What waits to be looked at lies on PHI itself.
+  const base = state === "review" ? root : new URL(anon.url, root);
   try {
     const tags = await ask(root, `instances/${instance}/simplified-tags`);
     const Query = { StudyInstanceUID: uid, ...(tags.InstanceNumber ? { InstanceNumber: tags.InstanceNumber } : {}) };

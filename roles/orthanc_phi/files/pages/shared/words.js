@@ -62,6 +62,9 @@ export const STATES = {
   delivering: ["delivering", "busy", "on its way to the destinations"],
   delivered: ["delivered", "good", "all destinations have all of it"],
   quarantined: ["quarantined", "bad", "held back until a person has looked"],
+  review: ["to be seen", "busy", "the result waits for a person who looks at it"],
+  rejected: ["rejected", "quiet", "a person decided that it does not go out"],
+  withdrawing: ["being taken back", "busy", "taken back from all destinations"],
   withdrawn: ["withdrawn", "quiet", "taken back for good"],
   unknown: ["new", "quiet", "just arrived"],
 };

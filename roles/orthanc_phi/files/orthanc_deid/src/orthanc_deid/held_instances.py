@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -36,7 +35,9 @@ class HeldInstances:
 
     def keep(self, study_id: int, held: Iterable[tuple[str, Quarantine]]) -> None:
         """Note what was found in a study's instances this time; nothing is good, too."""
-        rows = list(islice(_rows(study_id, held), MOST))
+        # An instance may have been looked at twice.
+        once = {tuple(map(str, row.values())): row for row in _rows(study_id, held)}
+        rows = list(once.values())[:MOST]
         with self._engine.begin() as connection:
             connection.execute(held_instances.delete().where(held_instances.c.study_id == study_id))
             if rows:

@@ -214,7 +214,9 @@ def _rows(connection: sa.Connection, study_ids: list[int]) -> list[dict[str, Any
                     **shown,
                     "study": study_id,
                     "orthanc_id": row["orthanc_id"],
-                    "anonymous_orthanc_id": orthanc_id(row["pseudonym"], row["anonymous_study_uid"]),
+                    "anonymous_orthanc_id": orthanc_id(
+                        row["pseudonym"], row["anonymous_study_uid"]
+                    ),
                 }
             )
     return rows

@@ -19,7 +19,7 @@ from orthanc_deid.states import IllegalTransitionError, State
 from orthanc_deid.studies import Study
 
 MOST: Final = 500
-WAITING: Final = tuple(state for state in State if state in {"quarantined", "review"})
+WAITING: Final = (State.QUARANTINED, State.REVIEW)
 
 
 class ReviewRoutes:
@@ -75,7 +75,9 @@ class ReviewRoutes:
         return 200, {
             "study": study.id,
             "orthanc_id": orthanc_id,
+            "project": study.project,
             "state": study.state,
+            "can_be_released": bool(self._studies.findings(study.id)),
             "code": code if message else "",
             "message": message or code,
             "subject_number": study.number,
@@ -130,10 +132,11 @@ class ReviewRoutes:
         return 200, {"ended": int(number)}
 
     def _find(self, orthanc_id: str) -> Study:
-        study = self._studies.find_orthanc(orthanc_id)
-        if study is None:
+        """Return the study as the project has it in which it waits, else as the first has it."""
+        known = self._studies.of_orthanc(orthanc_id)
+        if not known:
             raise ApiError(404, "this study is not known to the crosswalk yet")
-        return study
+        return next((study for study in known if study.state in WAITING), known[0])
 
     def _image(self, instance_id: str, orthanc_id: str) -> dict[str, str]:
         """Return what the image says of its device, if it is one of the study."""
