@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def _ultrasound() -> Dataset:
     """Return an image whose scan lies in a known region, with writing above it."""
     dataset = dcmread(_path("CT_small.dcm"))
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.6.1"
+    dataset.SOPClassUID = UltrasoundImageStorage
+    dataset.file_meta.MediaStorageSOPClassUID = UltrasoundImageStorage
     dataset.Modality, dataset.Manufacturer = "US", "GE Healthcare"
     dataset.ManufacturerModelName = "LOGIQE9"
     dataset.Rows, dataset.Columns = 480, 640

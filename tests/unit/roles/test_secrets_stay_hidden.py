@@ -90,7 +90,8 @@ def test_the_tasks_with_secrets_are_found() -> None:
         "apache_proxy/tasks/stage.yml: Place the accounts in {{ __apache_proxy_stage_dir }}",
         "apache_proxy/tasks/users.yml: Give the others theirs",
         "orthanc_instance/tasks/prepare.yml: Make the secrets",
-        "orthanc_instance/tasks/prepare.yml: Leave address and accounts for the sibling kinds and for Apache",
+        "orthanc_instance/tasks/prepare.yml: "
+        "Leave address and accounts for the sibling kinds and for Apache",
         "orthanc_instance/tasks/server.yml: Place orthanc.json",
         "orthanc_instance/tasks/database.yml: Place PostgreSQL's accounts and databases",
         "orthanc_phi/tasks/deid.yml: Place the configuration of plugin and workers",
