@@ -33,6 +33,7 @@ from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
 from orthanc_deid.rest import StudyRoutes, study_finder
 from orthanc_deid.rest_lookup import LookupRoutes
+from orthanc_deid.rest_mail import MailRoutes
 from orthanc_deid.rest_me import MeRoutes
 from orthanc_deid.rest_metrics import MetricsRoutes
 from orthanc_deid.rest_review import ReviewRoutes
@@ -120,6 +121,7 @@ def all_routes(
         LookupRoutes(crosswalk, downloads),
         ReviewRoutes(crosswalk, queue, phi),
         WorkRoutes(config, crosswalk),
+        MailRoutes(config, crosswalk),
     )
     return [route for part in parts for route in part.routes()]
 

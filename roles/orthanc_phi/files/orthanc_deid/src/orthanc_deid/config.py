@@ -19,6 +19,7 @@ from orthanc_deid.destination_config import (
     read_server,
 )
 from orthanc_deid.errors import DeidError
+from orthanc_deid.mail_config import MailConfig, read_mail
 from orthanc_deid.numbering import Numbering, read_base_name, read_numbering
 from orthanc_deid.profile import DEFAULT, parse_profile
 from orthanc_deid.settings_reader import Reader
@@ -96,6 +97,7 @@ class Config:
     reconcile_minutes: int
     timezone: str
     public_urls: Mapping[str, str]
+    mail: MailConfig | None
 
     def profile_source(self, name: str) -> str | Mapping[str, Any]:
         """Return what `profile.load_profile` takes for the profile of this name.
@@ -174,6 +176,7 @@ def _read_config(reader: Reader) -> Config:
         reconcile_minutes=reader.number("reconcile_minutes", 1, 59, 5),
         timezone=_read_timezone(reader),
         public_urls=_read_public_urls(reader),
+        mail=read_mail(reader),
     )
     if config.forward and not config.destinations:
         reader.wrong("destinations", "is empty; name at least one, or set forward to false")

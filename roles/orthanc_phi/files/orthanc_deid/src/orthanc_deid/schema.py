@@ -317,6 +317,37 @@ for _name in ("folded_patient", "accession", "folded_description"):
         postgresql_ops={_name: "gin_trgm_ops"},
     )
 
+# Mails to one recipient each, until the relay has taken them; what they said goes then.
+mails = sa.Table(
+    "mails",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    # The same for what need not be told twice.
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("html", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("next_at", UtcDateTime, nullable=False),
+    sa.Column("sent_at", UtcDateTime),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_error", sa.Text),
+    sa.UniqueConstraint("key", "recipient"),
+    sa.Index(
+        "ix_mails_unsent",
+        "next_at",
+        postgresql_where=sa.text("sent_at IS NULL"),
+        sqlite_where=sa.text("sent_at IS NULL"),
+    ),
+)
+mail_settings = sa.Table(
+    "mail_settings",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
 # What people asked to have brought from a DICOM node, and how far each study has come.
 fetches = sa.Table(
     "fetches",

@@ -24,6 +24,7 @@ from orthanc_deid.engines import Engines
 from orthanc_deid.heartbeat import Heartbeat
 from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
 from orthanc_deid.jobs import Service, register_tasks
+from orthanc_deid.mailer import Mailer
 from orthanc_deid.orthanc_client import OrthancClient
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,16 @@ async def beat(heartbeat: Heartbeat) -> None:
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
+async def send_mails(mailer: Mailer) -> None:
+    """Write and send mails now and then; whatever goes wrong with them, studies go on."""
+    while True:
+        try:
+            await asyncio.to_thread(mailer.run)
+        except Exception:
+            log.exception("mails wait: the program failed")
+        await asyncio.sleep(mailer.SECONDS)
+
+
 class _Worker:
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -66,7 +77,10 @@ class _Worker:
         service = _open_service(self._config, self._must_stop)
         crosswalk = Crosswalk.from_config(self._config)
         heartbeat = Heartbeat(crosswalk.engine, self._config.spool_dir)
-        beating = asyncio.create_task(beat(heartbeat))
+        beside = [asyncio.create_task(beat(heartbeat))]
+        if self._config.mail:
+            mailer = Mailer(self._config.mail, self._config.timezone, crosswalk.engine)
+            beside.append(asyncio.create_task(send_mails(mailer)))
         log.info("the worker has started")
         with open_queue(self._config.database.parameters()) as queue:
             while not self._stop.is_set():
@@ -76,7 +90,8 @@ class _Worker:
                     # The database is away. Every job that was under way is found by reconcile.
                     log.warning("the database does not answer", exc_info=error)
                     await self._pause(RESTART_PAUSE)
-        beating.cancel()
+        for task in beside:
+            task.cancel()
         HEARTBEAT.unlink(missing_ok=True)
         with contextlib.suppress(SQLAlchemyError):
             await asyncio.to_thread(heartbeat.end)
