@@ -28,6 +28,7 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client im
     OrthancError,
     RefusedError,
     TimedOutError,
+    UnreachableError,
 )
 
 # Orthanc lists it among the plugins; it is the script that plugins add to the explorer's pages.
@@ -37,10 +38,19 @@ SEE_LOG = "See the container's log."
 
 
 def http_remedy(error: OrthancError) -> str:
-    """Return what to do where an Orthanc answers, but not as it should."""
+    """Return what to do where an Orthanc does not answer, or not as it should."""
+    if isinstance(error, UnreachableError):
+        return "See the container's log; check the address, the certificate and its authority."
     if isinstance(error, RefusedError) and error.status in (401, 403):
         return "The account or its password is not the one in orthanc.json; run the role again."
     return SEE_LOG
+
+
+def failure(client: OrthancClient, error: OrthancError) -> str:
+    """Return what a module says where an Orthanc does not do as it is asked."""
+    seen = str(error) if client.url in str(error) else f"{client.url}: {error}"
+    reason = error.reason if isinstance(error, RefusedError) and error.reason else ""
+    return f"{seen}{': ' if reason else ''}{reason}. {http_remedy(error)}"
 
 
 def certificate(client: OrthancClient, days_wanted: int) -> tuple[int | None, list[Finding]]:

@@ -84,7 +84,7 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._dicom_echo import
     EchoTarget,
     echo,
 )
-from ansible_collections.imaging.orthanc.plugins.module_utils._health import http_remedy
+from ansible_collections.imaging.orthanc.plugins.module_utils._health import failure
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
     OrthancClient,
@@ -198,7 +198,7 @@ def main() -> None:
     try:
         echoes = all_echoes(module.params)
     except OrthancError as error:
-        module.fail_json(msg=f"{url}: {error}. {http_remedy(error)}", echoes=[])
+        module.fail_json(msg=failure(OrthancClient.of(module.params), error), echoes=[])
     except KeyError as error:
         message = f"{url} has no DICOM node {error.args[0]}. Add it to orthanc_<kind>_dicom_nodes."
         module.fail_json(msg=message, echoes=[])

@@ -201,10 +201,6 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client im
     poll,
 )
 
-UNREACHABLE_REMEDY = (
-    "See the container's log; check the address, the certificate and its authority."
-)
-
 
 def examine(client: OrthancClient, wanted: dict[str, Any]) -> dict[str, Any]:
     """Look at one Orthanc and its surroundings once; return what the module returns of it."""
@@ -250,8 +246,6 @@ def _checks(wanted: dict[str, Any], silence: Finding | None = None) -> list[str]
 
 
 def _silence(error: OrthancError) -> Finding:
-    if isinstance(error, UnreachableError):
-        return finding("http", f"{error}.", UNREACHABLE_REMEDY)
     account = isinstance(error, RefusedError) and error.status in (401, 403)
     return finding("account" if account else "http", f"{error}.", _health.http_remedy(error))
 

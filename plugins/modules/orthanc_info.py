@@ -154,7 +154,7 @@ def main() -> None:
     try:
         module.exit_json(changed=False, **collect(client))
     except OrthancError as error:
-        module.fail_json(msg=f"{client.url}: {error}. {_health.http_remedy(error)}")
+        module.fail_json(msg=_health.failure(client, error))
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._destinations impo
     DESTINATIONS,
     clients,
 )
-from ansible_collections.imaging.orthanc.plugins.module_utils._health import http_remedy
+from ansible_collections.imaging.orthanc.plugins.module_utils._health import failure
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
     OrthancClient,
@@ -248,7 +248,7 @@ def main() -> None:
             elif result["changed"]:
                 result["study"] = study.look()
     except OrthancError as error:
-        module.fail_json(msg=f"{client.url}: {error}. {http_remedy(error)}", **result)
+        module.fail_json(msg=failure(client, error), **result)
     except StudyError as error:
         module.fail_json(msg=str(error), **result)
     after = wanted["state"] if module.check_mode and result["changed"] else result["study"]["state"]

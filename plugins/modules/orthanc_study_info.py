@@ -60,7 +60,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imaging.orthanc.plugins.module_utils._health import http_remedy
+from ansible_collections.imaging.orthanc.plugins.module_utils._health import failure
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
     OrthancClient,
@@ -104,8 +104,7 @@ def main() -> None:
     try:
         studies = all_studies(client, module.params)
     except OrthancError as error:
-        told = getattr(error, "reason", "") or http_remedy(error)
-        module.fail_json(msg=f"{client.url}: {error}. {told}")
+        module.fail_json(msg=failure(client, error))
     module.exit_json(changed=False, studies=studies)
 
 
