@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -97,3 +98,11 @@ def test_logs_are_rotated_by_the_engine() -> None:
             "json-file",
             {"max-size": "20m", "max-file": "5"},
         ), name
+
+
+def test_apaches_logs_are_rotated_by_the_distribution() -> None:
+    looked = subprocess.run(
+        ["/usr/sbin/logrotate", "--debug", "/etc/logrotate.d/apache2"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "e2e-orthanc_access.log" in looked.stdout + looked.stderr
