@@ -304,8 +304,13 @@ def _is_judged_cleaned(element: DataElement) -> bool:
 
 def _has_nothing(element: DataElement, outcome: Outcome) -> bool:
     """Tell whether there was nothing to treat: what was empty may stay so."""
-    bare = element.VR == "SQ" and not any(len(item) for item in element.value)
-    return (bare or element.is_empty) and outcome in (Outcome.EMPTY, Outcome.SAME)
+    return _is_bare(element) and outcome in (Outcome.EMPTY, Outcome.SAME)
+
+
+def _is_bare(element: DataElement) -> bool:
+    if element.VR != "SQ":
+        return bool(element.is_empty)
+    return all(_is_bare(inner) for item in element.value for inner in item)
 
 
 def same(one: DataElement, other: DataElement) -> bool:

@@ -28,7 +28,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(tree: Path, *options: str) -> int:
-    return main(["run", str(tree / "in"), str(tree / "out"), *options])
+    """A run in this process, unless it is told to use several."""
+    return main(["run", str(tree / "in"), str(tree / "out"), "--jobs", "1", *options])
 
 
 def files(directory: Path) -> list[str]:

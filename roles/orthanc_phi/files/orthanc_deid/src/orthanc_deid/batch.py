@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""De-identify a tree of files: whole studies, or nothing of them."""
+"""De-identify studies of a tree of files into another tree: a whole study, or nothing of it."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from orthanc_deid.archive import Outcome
 from orthanc_deid.cleaning import union
 from orthanc_deid.conditions import read_sample
 from orthanc_deid.crosswalk import Crosswalk
@@ -21,32 +21,9 @@ from orthanc_deid.leaks import holds_term
 from orthanc_deid.modifiers import keywords_of, modifier_of
 from orthanc_deid.object_kinds import demand_some_left
 from orthanc_deid.patient import Patient
-from orthanc_deid.report import Record
 from orthanc_deid.subject import Subject
 
-Progress = Callable[[str, int, int], None]
-_Study = list[tuple[Path, Identity]]
-_PARTIAL: Final = ".orthanc-deid-"
-
-
-@dataclass(slots=True)
-class Summary:
-    """What became of the files.
-
-    Attributes:
-        written: number of instances in the output.
-        failed: file (relative to the input) and the reason why it is not in the output.
-        left_out: file and reason, for what has no place in the output and is no failure.
-        records: what was done, by the new Study Instance UID.
-        new_uids, new_patients: old to new, of what was written. As secret as the input.
-    """
-
-    written: int = 0
-    failed: dict[Path, str] = field(default_factory=dict)
-    left_out: dict[Path, str] = field(default_factory=dict)
-    records: dict[str, Record] = field(default_factory=dict)
-    new_uids: dict[str, str] = field(default_factory=dict)
-    new_patients: dict[str, str] = field(default_factory=dict)
+PARTIAL: Final = ".orthanc-deid-"
 
 
 def check_directories(in_dir: Path, out_dir: Path) -> None:
@@ -67,159 +44,168 @@ def check_directories(in_dir: Path, out_dir: Path) -> None:
         )
 
 
-def run(
-    in_dir: Path,
-    out_dir: Path,
-    engine: Engine,
-    crosswalk: Crosswalk,
-    progress: Progress = lambda _step, _done, _total: None,
-) -> Summary:
-    """De-identify every study in a tree of files into another tree of the same shape.
-
-    Of a study with an instance that fails, nothing is written. Everything else goes on.
-
-    Args:
-        in_dir: read, never written.
-        out_dir: made where missing.
-        engine: does the work.
-        crosswalk: gives the subject of each study's patient.
-        progress: is told the step, and how many of how many files are done.
-
-    Raises:
-        DeidError: the directories cannot be used.
-    """
-    check_directories(in_dir, out_dir)
-    job = _Job(in_dir, out_dir, engine, crosswalk)
-    studies = job.read_studies(sorted(_files(in_dir)), progress)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    total = sum(map(len, studies.values()))
-    done = 0
-    for study in studies.values():
-        try:
-            job.study(study)
-        except DeidError as error:
-            for path, _ in study:
-                job.summary.failed.setdefault(path, f"its study is held back: {error}")
-        done += len(study)
-        progress("de-identify", done, total)
-    return job.summary
-
-
-def _files(in_dir: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(in_dir):
-        for name in names:
-            yield (Path(folder) / name).relative_to(in_dir)
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Say why a file is not in the output."""
     if isinstance(error, OSError):
         return f"it cannot be read or written: {error.strerror}"
     return str(error)
 
 
 @dataclass(slots=True)
-class _Job:
+class TreeDeidentifier:
+    """De-identifies studies of one tree into another.
+
+    Attributes:
+        in_dir: read, never written.
+        out_dir: where the output goes, in the same shape.
+        engine: does the work.
+        crosswalk: gives the subject of each study's patient.
+    """
+
     in_dir: Path
     out_dir: Path
     engine: Engine
     crosswalk: Crosswalk
-    summary: Summary = field(default_factory=Summary)
 
-    def read_studies(self, paths: list[Path], progress: Progress) -> dict[str, _Study]:
-        studies: dict[str, _Study] = defaultdict(list)
-        for number, path in enumerate(paths, 1):
-            if path.name.upper() == "DICOMDIR":
-                self.summary.left_out[path] = "a DICOMDIR repeats the names of patients"
-            else:
-                try:
-                    identity = read_identity((self.in_dir / path).read_bytes())
-                except (DeidError, OSError) as error:
-                    self.summary.failed[path] = _reason(error)
-                else:
-                    studies[identity.study_instance_uid].append((path, identity))
-            progress("read", number, len(paths))
-        return studies
+    def subject(self, paths: Sequence[Path]) -> Subject:
+        """Return the subject of a study, made now if its patient is new.
 
-    def study(self, study: _Study) -> None:
-        if len({identity.patient_id for _, identity in study}) > 1:
-            raise Quarantine(
-                "two-patients",
-                "its instances name more than one patient; correct PatientID at the source",
-            )
-        subject = self._subject(study)
-        new_uids: dict[str, str] = {}
-        terms = frozenset().union(*(identity.identifiers for _, identity in study))
-        known = union(frozenset(identity.known for _, identity in study))
-        written: dict[Path, Path] = {}
-        records: list[Record] = []
-        dropped: dict[Path, Dropped] = {}
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.out_dir) as partial:
-            for path, identity in study:
-                try:
-                    output = self.engine.deidentify(
-                        (self.in_dir / path).read_bytes(), subject, terms, known
-                    )
-                    target = self.out_dir / _new_path(path, identity, output, subject, terms)
-                    if target in written:
-                        raise Quarantine("name-clash", "another file comes to the same new name")
-                    written[target] = Path(partial) / str(len(written))
-                    _write(written[target], output.data)
-                except Dropped as reason:
-                    dropped[path] = reason
-                    continue
-                except (DeidError, OSError) as error:
-                    self.summary.failed[path] = _reason(error)
-                    raise DeidError(f"{path}: {_reason(error)}") from error
-                records.append(output.record)
-                new_uids.update(output.uid_mapping)
-            demand_some_left(len(written))
-            _put_in_place(written)
-        self.summary.left_out.update({path: str(reason) for path, reason in dropped.items()})
-        self.summary.new_uids.update(new_uids)
-        self.summary.new_patients[study[0][1].patient_id] = subject.patient_id
-        self.summary.written += len(written)
-        merged = self.summary.records.setdefault(output.study_instance_uid, records[0])
-        for record in records[1:]:
-            merged.merge(record)
-        merged.dropped.update(reason.code for reason in dropped.values())
+        Raises:
+            DeidError, OSError: it has none.
+        """
+        return self.subject_of(self.identity(paths[0]), paths)
 
-    def _subject(self, study: _Study) -> Subject:
+    def new_patient_id(self, identity: Identity) -> str:
+        """Return the Patient ID in the output of a patient whose studies came there."""
+        patient = Patient.of(identity)
+        found = self.crosswalk.subject(patient.patient_id, patient.issuer, patient.accession)
+        return found.patient_id
+
+    def identity(self, path: Path) -> Identity:
+        """Read who and what a file is.
+
+        Raises:
+            DeidError, OSError: it cannot be told.
+        """
+        return read_identity((self.in_dir / path).read_bytes())
+
+    def run(self, study_id: int, paths: Sequence[Path]) -> Outcome:
+        """De-identify a study, and put all of it into its place in the output.
+
+        Args:
+            study_id: its number in the run, which tells its partial output from that of others.
+            paths: its files, relative to the tree.
+        """
+        study = _Study(self, self.out_dir / f"{PARTIAL}{study_id}")
+        try:
+            study.run(paths)
+        except (DeidError, OSError) as error:
+            held = f"its study is held back: {reason_of(error)}"
+            verdicts = dict.fromkeys(paths, ("failed", held)) | study.verdicts
+            return Outcome({}, verdicts, reason_of(error))
+        finally:
+            shutil.rmtree(study.partial, ignore_errors=True)
+        return Outcome(study.targets, study.verdicts)
+
+    def subject_of(self, identity: Identity, paths: Sequence[Path]) -> Subject:
+        """Return the subject of a study, by one of its instances and all its files."""
         modifiers = self.engine.profile.number_modifiers
-        series = {identity.series_instance_uid: path for path, identity in reversed(study)}
+        keywords = self.crosswalk.numbering.keywords | keywords_of(modifiers)
         samples = [
-            read_sample((self.in_dir / path).read_bytes(), keywords_of(modifiers))
-            for path in (series.values() if modifiers else ())
+            read_sample((self.in_dir / path).read_bytes(), keywords)
+            for path in (self._one_of_each_series(paths) if keywords else ())
         ]
-        first = Patient.of(study[0][1])
-        subject = self.crosswalk.subject(
+        first = Patient.of(identity)
+        return self.crosswalk.subject(
             first.patient_id,
             first.issuer,
             first.accession,
             samples=samples,
             modifier=modifier_of(modifiers, samples),
         )
-        patients = {Patient.of(identity) for _, identity in study}
-        self.crosswalk.demand_same(patients, subject.modifier)
-        return subject
+
+    def _one_of_each_series(self, paths: Sequence[Path]) -> list[Path]:
+        series: dict[str, Path] = {}
+        for path in paths:
+            series.setdefault(self.identity(path).series_instance_uid, path)
+        return list(series.values())
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+@dataclass(slots=True)
+class _Study:
+    """One study under work.
 
+    Attributes:
+        partial: where its output lies until all of it is there.
+        targets: files of the input, and where in the output they come to.
+        verdicts: verdict and reason of those that do not come into the output.
+    """
 
-def _put_in_place(targets: dict[Path, Path]) -> None:
-    for target, written in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        written.replace(target)
-    for folder in {target.parent for target in targets}:
-        descriptor = os.open(folder, os.O_RDONLY)
+    tree: TreeDeidentifier
+    partial: Path
+    targets: dict[Path, Path] = field(default_factory=dict)
+    verdicts: dict[Path, tuple[str, str]] = field(default_factory=dict)
+    _taken: set[Path] = field(default_factory=set)
+
+    def run(self, paths: Sequence[Path]) -> None:
+        identities = [(path, self._identity(path)) for path in paths]
+        if len({identity.patient_id for _, identity in identities}) > 1:
+            raise Quarantine(
+                "two-patients",
+                "its instances name more than one patient; correct PatientID at the source",
+            )
+        subject = self.tree.subject_of(identities[0][1], paths)
+        self.tree.crosswalk.demand_same({Patient.of(identity) for _, identity in identities})
+        terms = frozenset().union(*(identity.identifiers for _, identity in identities))
+        known = union(frozenset(identity.known for _, identity in identities))
+        # What a run left that was killed.
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir()
+        for path, identity in identities:
+            try:
+                data = (self.tree.in_dir / path).read_bytes()
+                output = self.tree.engine.deidentify(data, subject, terms, known)
+                self._add(path, _new_path(path, identity, output, subject, terms), output)
+            except Dropped as reason:
+                self.verdicts[path] = ("left out", str(reason))
+            except (DeidError, OSError) as error:
+                raise self._failed(path, error) from error
+        demand_some_left(len(self.targets))
+        self._put_in_place()
+
+    def _identity(self, path: Path) -> Identity:
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            return self.tree.identity(path)
+        except (DeidError, OSError) as error:
+            raise self._failed(path, error) from error
+
+    def _failed(self, path: Path, error: Exception) -> DeidError:
+        self.verdicts[path] = ("failed", reason_of(error))
+        return DeidError(f"{path}: {reason_of(error)}")
+
+    def _add(self, path: Path, target: Path, output: Output) -> None:
+        if target in self._taken:
+            raise Quarantine("name-clash", "another file comes to the same new name")
+        self._taken.add(target)
+        with (self.partial / str(len(self.targets))).open("xb") as file:
+            file.write(output.data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.targets[path] = target
+
+    def _put_in_place(self) -> None:
+        folders = set()
+        for number, target in enumerate(self.targets.values()):
+            place = self.tree.out_dir / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (self.partial / str(number)).replace(place)
+            folders.add(place.parent)
+        for folder in folders:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _new_path(

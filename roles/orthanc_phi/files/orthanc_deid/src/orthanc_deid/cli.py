@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,6 +129,24 @@ def _add_run(commands: Any) -> None:
         type=Path,
         help="write uid_mapping.csv and patid_mapping.csv (id_old,id_new) there, for an honest "
         "broker; never in OUT_DIR, since they link it to the patients",
+    )
+    run.add_argument(
+        "--jobs",
+        metavar="N",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes that work at the same time (default: one for each core, %(default)s)",
+    )
+    run.add_argument(
+        "--enqueue",
+        action="store_true",
+        help="share the work with other machines: give each of them the same command, with the "
+        "same --secret-file, a --crosswalk in PostgreSQL, and the directories at the same paths",
+    )
+    run.add_argument(
+        "--again",
+        action="store_true",
+        help="do all studies again, those too whose output is there",
     )
     run.set_defaults(run=_run)
 

@@ -7,6 +7,7 @@ then it is noted where the element lies. What is not noted is never decoded and 
 of the run of bytes between two noted elements.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,6 +56,13 @@ VRS: Final = LONG_VRS | SHORT_VRS
 BINARY_VRS: Final = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "UN"])
 
 
+def padded(vr: str, value: bytes) -> bytes:
+    """Return a value with even length, padded as its VR wants (PS3.5 section 6.2)."""
+    if len(value) % 2 == 0:
+        return value
+    return value + (b"\0" if vr in BINARY_VRS or vr == "UI" else b" ")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Syntax:
     """How elements are encoded: with or without their VR, and in which byte order."""
@@ -90,8 +98,7 @@ class Syntax:
         Raises:
             ValueError: the value is too long for its VR.
         """
-        if len(value) % 2:
-            value += b"\0" if vr in BINARY_VRS or vr == "UI" else b" "
+        value = padded(vr, value)
         if not self.explicit:
             return self.tag_bytes(tag) + self.u32.pack(len(value)) + value
         head = self.tag_bytes(tag) + vr.encode()
@@ -224,6 +231,20 @@ class Walker:
             return self._elements(start, end, syntax, in_item=False)[0]
         except _MalformedError as error:
             raise error.quarantine() from None
+
+    def walk_until(self, tag: int, start: int, end: int, syntax: Syntax) -> list[Element]:
+        """Return the noted elements up to a tag, of data that may be cut off behind them.
+
+        Raises:
+            Quarantine: (code `unreadable`) they are cut off before it, or do not fit.
+        """
+        try:
+            stop = self.first_after(tag, start, end, syntax)
+            return self._elements(start, stop, syntax, in_item=False)[0]
+        except _MalformedError as error:
+            raise error.quarantine() from None
+        except struct.error:
+            raise self._truncated(end, end, syntax).quarantine() from None
 
     def items_of(self, sequence: Element) -> list[Item] | None:
         """Walk the items of a sequence that another walker found.

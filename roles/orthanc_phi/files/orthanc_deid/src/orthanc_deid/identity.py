@@ -34,6 +34,7 @@ _WANTED: Final = {
     STUDY: "study_instance_uid",
     SERIES: "series_instance_uid",
 }
+_LAST_GROUP: Final = 0x0020FFFF  # all that tells who and what an instance is comes before
 _IDENTITY_REMOVED: Final = 0x00120062
 _TOP: Final = (*_WANTED, _IDENTITY_REMOVED)
 _REQUIRED_UIDS: Final = {
@@ -88,6 +89,21 @@ def read_identity(data: bytes) -> Identity:
         known=known_in(instance.data, elements),
         deidentified=values.get(_IDENTITY_REMOVED, "").upper() == "YES",
     )
+
+
+def read_study(head: bytes) -> str:
+    """Return the Study Instance UID of a file of which this is the beginning.
+
+    Raises:
+        Quarantine: that beginning is not enough, or the file cannot be read, or says too little.
+    """
+    instance = open_instance(head)
+    elements = Walker(instance.data, _tables()).walk_until(
+        _LAST_GROUP, instance.start, len(instance.data), instance.syntax
+    )
+    values = top_values(instance.data, by_tag(elements))
+    check_identity(values)
+    return values[STUDY]
 
 
 @cache

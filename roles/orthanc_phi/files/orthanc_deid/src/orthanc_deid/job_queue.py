@@ -86,8 +86,9 @@ class Claims:
     database, says who does. It ends with its process, so what a dead one left can be taken up.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, space: int = CLAIM_SPACE) -> None:
         self._engine = engine
+        self._space = space  # keeps what is claimed apart from all others
 
     @contextmanager
     def claim(self, study_id: int) -> Iterator[bool]:
@@ -97,7 +98,7 @@ class Claims:
             # Without these a host that vanished would hold its studies for two hours.
             for setting, seconds in (("idle", 30), ("interval", 10), ("count", 3)):
                 connection.exec_driver_sql(f"SET tcp_keepalives_{setting} = {seconds}")
-            key = sa.literal(CLAIM_SPACE + study_id, sa.BigInteger)
+            key = sa.literal(self._space + study_id, sa.BigInteger)
             try:
                 yield bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
             finally:

@@ -389,3 +389,47 @@ fetch_items = sa.Table(
     ),
     sa.Index("ix_fetch_items_state_next_at", "state", "next_at"),
 )
+
+# Runs of `orthanc-deid run` over directory trees, see `archive`.
+archive_runs = sa.Table(
+    "archive_runs",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    # SHA-256 of the two directories and of all that decides what comes out.
+    sa.Column("settings", sa.Text, nullable=False, unique=True),
+    # How often the tree was looked through, and whether to the end.
+    sa.Column("look", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("looked", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+archive_studies = sa.Table(
+    "archive_studies",
+    metadata,
+    sa.Column("id", KEY, primary_key=True),
+    sa.Column("run_id", KEY, sa.ForeignKey(archive_runs.c.id), nullable=False),
+    sa.Column("study_instance_uid", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.UniqueConstraint("run_id", "study_instance_uid"),
+    sa.CheckConstraint("state IN ('waiting', 'done', 'failed')", name="state_known"),
+    sa.Index("ix_archive_studies_run_id_state", "run_id", "state", "id"),
+)
+
+archive_files = sa.Table(
+    "archive_files",
+    metadata,
+    sa.Column("run_id", KEY, sa.ForeignKey(archive_runs.c.id), primary_key=True),
+    # Relative to the tree, as the operating system writes it: not every name is text.
+    sa.Column("path", sa.LargeBinary, primary_key=True),
+    sa.Column("study_id", KEY, sa.ForeignKey(archive_studies.c.id)),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("changed_ns", sa.BigInteger, nullable=False),
+    # The look through the tree that found it last.
+    sa.Column("look", sa.Integer, nullable=False),
+    # Where it came to in the output, and otherwise why not.
+    sa.Column("target", sa.LargeBinary),
+    sa.Column("verdict", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("verdict IN ('', 'failed', 'left out')", name="verdict_known"),
+    sa.Index("ix_archive_files_study_id", "study_id", "path"),
+)

@@ -13,7 +13,7 @@ from orthanc_deid.cleaning import cap_age, clean_value
 from orthanc_deid.content_items import CONTENT_SEQUENCES, content_tree
 from orthanc_deid.dates import MalformedDateError, shift_value
 from orthanc_deid.dummies import dummy_code_item, dummy_value
-from orthanc_deid.elements import Element, Entry, Item, Syntax, Table, Walker
+from orthanc_deid.elements import Element, Entry, Item, Syntax, Table, Walker, padded
 from orthanc_deid.leak_watch import terms_in
 from orthanc_deid.leaks import holds_term, is_searched, tag_label
 from orthanc_deid.places import MAX_REMEMBERED, Chunks, Effects, Kept, Place, Treated
@@ -377,7 +377,9 @@ class Treatment:
         return [head, *content]
 
     def _encode(self, element: Element, value: bytes, place: Place) -> Chunks:
-        return [place.syntax.element(element.entry.tag, element.entry.written_vr, value)]
+        tag, vr = element.entry.tag, element.entry.vr
+        # By what the value is, also where the VR is written as unknown.
+        return [place.syntax.element(tag, element.entry.written_vr, padded(vr, value))]
 
     def _note(self, element: Element, action: Action, rule: Rule, place: Place) -> None:
         self._effects.changes.append(_change(place.path, element.entry.tag, action, rule.source))
