@@ -18,7 +18,7 @@ description:
 options:
   _input:
     description: >-
-      The node, with C(aet), C(host) and optionally C(port), C(allow) and C(manufacturer).
+      The node, with C(aet), C(host) and optionally C(port), C(allow), C(manufacturer) and C(tls).
     type: dict
     required: true
 """
@@ -47,6 +47,7 @@ def dicom_modality(node: Mapping[str, Any]) -> dict[str, Any]:
         "Host": node["host"],
         "Port": int(node.get("port", 104)),
         "Manufacturer": node.get("manufacturer", "Generic"),
+        "UseDicomTls": bool(node.get("tls", False)),
         **{f"Allow{name.capitalize()}": name in allowed for name in ALLOWABLE},
     }
 

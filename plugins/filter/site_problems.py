@@ -26,8 +26,8 @@ options:
     description:
       - The settings of each kind by the kind's name. A kind's settings have the keys C(name),
         C(aet), C(uid), C(gid), C(ports), C(directories), C(passwords), C(dicom_nodes),
-        C(certificate_subject) and C(backup). Ports and directories are dictionaries by name;
-        C(backup) is empty where no backups are made.
+        C(dicom_tls_ca), C(certificate_subject) and C(backup). Ports and directories are
+        dictionaries by name; C(backup) is empty where no backups are made.
     type: dict
     required: true
   variables:
@@ -67,6 +67,9 @@ PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
 CRON = re.compile(r"([0-9*/,a-zA-Z-]+ ){4}[0-9*/,a-zA-Z-]+")
 # The Bech32 of 32 bytes; age's plugins have longer ones, whose programs a host does not have.
 RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
+CERTIFICATES = re.compile(
+    r"([^-]*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----)+"
+)
 MAIL = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+|[a-z_][a-z0-9_-]*")
 PERIODS = ("hourly", "daily", "weekly", "monthly")
 # A network's interface, which Linux gives at most 15 characters, is named after it.
@@ -92,6 +95,7 @@ def site_problems(
         problems.extend(_passwords(kind, own))
         problems.extend(_subject(kind, own))
         problems.extend(_node_names(kind, own))
+        problems.extend(_node_authorities(kind, str(own["dicom_tls_ca"])))
         problems.extend(_backup(kind, own["backup"]))
     problems.extend(_names(settings))
     problems.extend(_ports(settings))
@@ -123,6 +127,14 @@ def _node_names(kind: str, own: Settings) -> Iterator[str]:
                 f"orthanc_{kind}_dicom_nodes has {count} nodes named {name!r}, of which Orthanc "
                 "would know only the last: give each a name of its own."
             )
+
+
+def _node_authorities(kind: str, text: str) -> Iterator[str]:
+    if text.strip() and not CERTIFICATES.fullmatch(text.strip()):
+        yield (
+            f"orthanc_{kind}_dicom_tls_ca is not a text of certificates in PEM: give the content, "
+            "as with lookup('ansible.builtin.file', 'nodes-ca.pem')."
+        )
 
 
 def _names(settings: Mapping[str, Settings]) -> Iterator[str]:

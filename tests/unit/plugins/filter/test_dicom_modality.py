@@ -37,3 +37,8 @@ def test_what_is_not_allowed_is_denied_by_name() -> None:
 
 def test_a_node_that_is_only_called_may_ask_for_nothing() -> None:
     assert allowed(dicom_modality({**SCANNER, "allow": []})) == set()
+
+
+def test_a_node_is_called_by_tls_where_that_is_set() -> None:
+    assert dicom_modality({**SCANNER, "tls": True})["UseDicomTls"] is True
+    assert dicom_modality(SCANNER)["UseDicomTls"] is False

@@ -27,6 +27,7 @@ def kind(name: str, number: int) -> dict[str, Any]:
         },
         "passwords": {},
         "dicom_nodes": [],
+        "dicom_tls_ca": "",
         "certificate_subject": {"organizationName": "Example Hospital"},
         "backup": {},
     }
@@ -47,6 +48,15 @@ def test_a_site_that_can_work_has_no_problem(site: Site) -> None:
     site["phi"]["passwords"] = {"admin": "Fr4ctionOfASecret", "service": ""}
 
     assert site_problems(site, ["orthanc_phi_aet", "ansible_host"], SPECS) == []
+
+
+def test_authorities_of_nodes_are_given_as_text(site: Site) -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+    site["phi"]["dicom_tls_ca"] = pem + pem
+    assert site_problems(site, [], SPECS) == []
+
+    site["phi"]["dicom_tls_ca"] = "/etc/ssl/nodes.pem"
+    assert "orthanc_phi_dicom_tls_ca is not a text of certificates" in only_problem(site)
 
 
 @pytest.mark.parametrize("title", ["", "   ", "SEVENTEEN_LETTERS", "BACK\\SLASH", "LINE\nEND", "Ä"])
