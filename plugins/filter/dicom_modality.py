@@ -36,7 +36,15 @@ _value:
   type: dict
 """
 
-ALLOWABLE = ("echo", "store", "find", "get", "move")
+# What the inventory calls it, and what Orthanc does.
+ALLOWABLE = {
+    "echo": "AllowEcho",
+    "store": "AllowStore",
+    "find": "AllowFind",
+    "get": "AllowGet",
+    "move": "AllowMove",
+    "commitment": "AllowStorageCommitment",
+}
 
 
 def dicom_modality(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +56,7 @@ def dicom_modality(node: Mapping[str, Any]) -> dict[str, Any]:
         "Port": int(node.get("port", 104)),
         "Manufacturer": node.get("manufacturer", "Generic"),
         "UseDicomTls": bool(node.get("tls", False)),
-        **{f"Allow{name.capitalize()}": name in allowed for name in ALLOWABLE},
+        **{setting: name in allowed for name, setting in ALLOWABLE.items()},
     }
 
 

@@ -167,13 +167,18 @@ def instances_on(kind: str, study_instance_uid: str) -> list[str]:
     return [instance["ID"] for instance in found]
 
 
-def files_on_anon(anonymous_study_uid: str) -> list[bytes]:
-    """Return every file of a study on Anon."""
-    with client("anon") as orthanc:
+def files_on(kind: str, study_instance_uid: str) -> list[bytes]:
+    """Return every file of a study that an Orthanc holds."""
+    with client(kind) as orthanc:
         return [
             orthanc.get(f"/instances/{instance}/file").raise_for_status().content
-            for instance in instances_on("anon", anonymous_study_uid)
+            for instance in instances_on(kind, study_instance_uid)
         ]
+
+
+def files_on_anon(anonymous_study_uid: str) -> list[bytes]:
+    """Return every file of a study on Anon."""
+    return files_on("anon", anonymous_study_uid)
 
 
 def files_on_disk(anonymous_study_uid: str) -> list[Path]:

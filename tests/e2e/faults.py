@@ -23,6 +23,19 @@ from flow import Flow
 
 Fault = Callable[[Flow, random.Random], None]
 STORAGE = Path("/srv/orthanc-e2e/phi/storage")
+# Jobs without locks, as no version of the program makes them: any number may start at once.
+ANOTHER_JOB = """
+INSERT INTO procrastinate_jobs (queue_name, task_name, args)
+SELECT 'default', 'anonymize_study', '{{"study": {study}}}' FROM generate_series(1, 4)
+"""
+DROP_A_THIRD = """
+
+_is_deidentified = is_deidentified
+
+
+def is_deidentified(data):
+    return _is_deidentified(data) and sum(data) % 3 != 0
+"""
 
 
 def kill(container: str) -> None:
@@ -143,11 +156,45 @@ def storage_full(flow: Flow, _moment: random.Random) -> None:
         deployed.wait_for("PHI has refused an instance", lambda: flow.refused, 240)
 
 
+def filtered(flow: Flow, _moment: random.Random) -> None:
+    """Let Anon answer with 200 and drop every third instance, and mend it when PHI has noticed."""
+    script = deployed.CONFIG / "anon/orthanc/plugins/deidentified_only.py"
+    kept = script.read_text()
+    script.chmod(0o600)
+    try:
+        script.write_text(kept + DROP_A_THIRD)
+        _restart("e2e-anon")
+        deployed.wait_for(
+            "PHI has noticed that Anon drops instances",
+            lambda: any("FilteredOut" in one for one in flow.reasons()),
+            240,
+        )
+    finally:
+        script.write_text(kept)
+        script.chmod(0o400)
+        _restart("e2e-anon")
+
+
+def _restart(container: str) -> None:
+    deployed.docker("restart", container)
+    healthy(container)
+
+
 def worker_killed(_flow: Flow, moment: random.Random) -> None:
     """Kill the workers while they have a study."""
     for _ in range(3):
         time.sleep(moment.uniform(1, 5))
         kill(f"e2e-phi-worker-{moment.choice((1, 2))}")
+
+
+def given_twice(flow: Flow, _moment: random.Random) -> None:
+    """Give each study to several workers at once, past the queue's own lock."""
+    for uid in flow.study_uids:
+        told = deployed.wait_for("the crosswalk knows it", partial(deployed.state, uid))
+        deployed.docker(
+            "exec", "e2e-phi-db", "psql", "--username", "postgres", "--dbname", "philookup",
+            "--command", ANOTHER_JOB.format(study=int(told["study"])),
+        )  # fmt: skip
 
 
 def asked_twice(flow: Flow, _moment: random.Random) -> None:
@@ -184,11 +231,13 @@ ALL: dict[str, Fault] = {
     "database of Anon killed": killed("e2e-anon-db"),
     "database of PHI restarted": restarted("e2e-phi-db"),
     "database of PHI hangs": hung("e2e-phi-db", 30),
-    "Anon down for a minute": restarted("e2e-anon", seconds=60),
+    "Anon down for minutes": restarted("e2e-anon", seconds=150),
+    "Anon answers 200 and drops instances": filtered,
     "Anon hangs": hung("e2e-anon", 40),
     "network to Anon cut": cut("e2e-anon", 40),
     "everything stopped and started": restarted(*CONTAINERS),
     "asked for by hand while worked on": asked_twice,
+    "two workers on the same study": given_twice,
     "tree of Disk full": tree_full,
     "storage of PHI full": storage_full,
 }

@@ -40,6 +40,14 @@ class Outcome(NamedTuple):
         return self == Outcome(self.sent, self.sent, 0, 0, 0)
 
 
+class _Held(NamedTuple):
+    """An instance at a destination."""
+
+    uid: str
+    pixels: str
+    clean: bool
+
+
 @dataclass
 class Flow:
     """Studies that a scanner sends in a thread of its own, and sends again until PHI takes them.
@@ -98,8 +106,16 @@ class Flow:
                     self.refused = True
                     time.sleep(RESEND_SECONDS)
 
+    def reasons(self) -> list[str]:
+        """Return why studies are in their states now, as far as PHI tells."""
+        return [str(deployed.state(uid).get("reason") or "") for uid in self.study_uids]
+
     def outcome(self) -> Outcome:
-        """Wait until everything arrived, or nothing more can be expected, and compare it."""
+        """Wait until everything arrived, or nothing more can be expected, and compare it.
+
+        PHI must still hold each instance as it was sent. Anon and Disk must hold its pixels once,
+        under the same new SOP Instance UID.
+        """
         self._thread.join()
         expected = Counter(_pixels(one) for study in self._sent for one in study)
         deadline = time.monotonic() + ARRIVAL_SECONDS
@@ -107,16 +123,21 @@ class Flow:
             time.sleep(2)
         uids = list(self._new_uids())
         held = [
-            [self._look(data) for uid in uids for data in deployed.files_on_anon(uid)],
+            [self._look(data) for uid in uids for data in deployed.files_on("anon", uid)],
             [self._look(path.read_bytes()) for u in uids for path in deployed.files_on_disk(u)],
         ]
-        counts = [Counter(digest for digest, _ in files) for files in held]
+        kept = Counter(_sent(data) for u in self.study_uids for data in deployed.files_on("phi", u))
+        lost_at_source = Counter(_names(one) for study in self._sent for one in study) - kept
+        new_uids = [{one.uid for one in files} for files in held]
+        counts = [Counter(one.pixels for one in files) for files in held]
         return Outcome(
             sent=expected.total(),
             delivered=min((expected & count).total() for count in counts),
-            lost=max((expected - count).total() for count in counts),
+            lost=max((expected - count).total() for count in counts)
+            + lost_at_source.total()
+            + len(new_uids[0] ^ new_uids[1]),
             duplicated=max((count - expected).total() for count in counts),
-            unanonymized=sum(not clean for files in held for _, clean in files),
+            unanonymized=sum(not one.clean for files in held for one in files),
         )
 
     def _arrived(self) -> tuple[int, int]:
@@ -136,13 +157,21 @@ class Flow:
             if new := told.get("anonymous_study_uid"):
                 yield str(new)
 
-    def _look(self, data: bytes) -> tuple[str, bool]:
-        """Return the digest of an instance's pixels, and whether nothing planted is in it."""
+    def _look(self, data: bytes) -> _Held:
+        """Return what tells an instance from others, and whether nothing planted is in it."""
         dataset = dcmread(BytesIO(data))
         clean = dataset.get("PatientIdentityRemoved") == "YES" and not any(
             text.encode() in data for text in self._planted
         )
-        return _pixels(dataset), clean
+        return _Held(str(dataset.SOPInstanceUID), _pixels(dataset), clean)
+
+
+def _names(dataset: Dataset) -> tuple[str, str]:
+    return str(dataset.SOPInstanceUID), _pixels(dataset)
+
+
+def _sent(data: bytes) -> tuple[str, str]:
+    return _names(dcmread(BytesIO(data)))
 
 
 def _pixels(dataset: Dataset) -> str:

@@ -125,15 +125,17 @@ def running(
     ports: tuple[int, int],
     *,
     settings: dict[str, Any] | None = None,
-    scripts: tuple[Path, ...] = (),
+    trusted: str = "",
 ) -> Iterator[Partner]:
-    """Run an Orthanc with these settings beside the common ones; its container is removed."""
+    """Run an Orthanc with these settings beside the common ones; its container is removed.
+
+    `authorities.crt` in its configuration holds its authority and the `trusted` ones.
+    """
     certificate, key = authority.sign(name)
     directory.mkdir(parents=True)
     (directory / "server.pem").write_text(certificate + key)
     (directory / "ca.crt").write_text(authority.certificate)
-    for script in scripts:
-        (directory / script.name).write_bytes(script.read_bytes())
+    (directory / "authorities.crt").write_text(authority.certificate + trusted)
     merged = {"Name": name, **SETTINGS, **(settings or {})}
     (directory / "orthanc.json").write_text(json.dumps(merged))
     subprocess.run(["docker", "rm", "--force", "--volumes", name], check=False, capture_output=True)

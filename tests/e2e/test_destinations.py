@@ -15,7 +15,7 @@ import pytest
 
 import deployed
 import partners
-from deployed import CONFIG, Runs
+from deployed import CONFIG, DICOM_PORT, Runs
 from partners import ADDRESS, PASSWORD, Authority, Partner
 from planted import planted_study
 from test_studies import leaks
@@ -52,6 +52,7 @@ def everywhere(site: Runs, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                     authority,
                     (28101 + number, 28111 + number),
                     settings=settings,
+                    trusted=(CONFIG / "ca/ca.crt").read_text(),
                 )
             )
             for number, (name, settings) in enumerate(_settings().items())
@@ -69,14 +70,16 @@ def everywhere(site: Runs, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def _settings() -> dict[str, dict[str, Any]]:
     worker = {"AET": "DEID", "Host": ADDRESS, "Port": 104, "AllowFind": True}
+    # Whom it reports to, when the site's PHI asks for Storage Commitment.
+    phi = {"AET": "PHI", "Host": ADDRESS, "Port": DICOM_PORT, "AllowStorageCommitment": True}
     return {
         "orthanc": {},
         "pacs": {
             "DicomTlsEnabled": True,
             "DicomTlsCertificate": "/etc/orthanc/server.pem",
             "DicomTlsPrivateKey": "/etc/orthanc/server.pem",
-            "DicomTlsTrustedCertificates": "/etc/orthanc/ca.crt",
-            "DicomModalities": {"worker": worker},
+            "DicomTlsTrustedCertificates": "/etc/orthanc/authorities.crt",
+            "DicomModalities": {"worker": worker, "phi": phi},
         },
         "web": {"Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"]},
     }
@@ -87,15 +90,17 @@ def _variables(
 ) -> dict[str, Any]:
     certificate, key = authority.sign("worker")
     account = {"user": "partner", "password": PASSWORD, "ca": authority.certificate}
+    dicom = {
+        "kind": "dicom", "host": ADDRESS, "port": pacs.dicom_port, "aet": "PARTNER",
+        "calling_aet": "DEID", "tls": True, "ca": authority.certificate,
+        "certificate": certificate, "key": key,
+    }  # fmt: skip
     return {
         "orthanc_phi_destinations": [
             {"name": "partner", "kind": "orthanc", "url": orthanc.url, **account},
-            {
-                "name": "pacs", "kind": "dicom", "host": ADDRESS, "port": pacs.dicom_port,
-                "aet": "PARTNER", "calling_aet": "DEID", "tls": True, "verify": "query",
-                "ca": authority.certificate, "certificate": certificate, "key": key,
-                "where": [{"Modality": "CT"}],
-            },
+            {"name": "pacs", "verify": "query", "where": [{"Modality": "CT"}], **dicom},
+            {"name": "archive", "verify": "commitment", "node": "archive",
+             "where": [{"Modality": "MR"}], **dicom},
             {"name": "web", "kind": "dicomweb", "url": f"{web.url}/dicom-web", **account},
             {"name": "share", "kind": "folder", "path": f"{SHARES}/all"},
             {
@@ -105,11 +110,15 @@ def _variables(
         ],
         "orthanc_phi_dicom_nodes": [
             {"name": "scanner", "aet": "SCANNER", "host": "127.0.0.1", "port": 11112},
+            {"name": "archive", "aet": "PARTNER", "host": ADDRESS, "port": pacs.dicom_port,
+             "allow": ["commitment"], "tls": True},
             {"name": "anon", "aet": "ANON", "host": ADDRESS, "port": ANON_DICOM, "allow": [],
              "tls": True},
             {"name": "anon-plain", "aet": "ANON", "host": ADDRESS, "port": ANON_DICOM,
              "allow": []},
         ],
+        "orthanc_phi_dicom_bind": ["127.0.0.1", ADDRESS],
+        "orthanc_phi_dicom_tls_ca": authority.certificate,
         "orthanc_anon_dicom_tls": True,
         "orthanc_anon_dicom_tls_ca": authority.certificate,
         "orthanc_anon_dicom_bind": ["127.0.0.1", ADDRESS],
@@ -155,14 +164,15 @@ def test_a_study_arrives_at_every_kind_of_destination_that_takes_it(
     assert sorted(everywhere.orthanc.files()) == sorted(on_anon)
     assert sorted(everywhere.web.files()) == sorted(on_anon)
     assert sorted(files_in("all")) == sorted(on_anon)
-    assert data_sets(everywhere.pacs.files()) == data_sets(deployed.files_on_anon(new_uids[0]))
+    assert data_sets(everywhere.pacs.files()) == data_sets(on_anon)
     assert sorted(files_in("mr2")) == sorted(deployed.files_on_anon(new_uids[1]))
     assert leaks(files_in("all") + everywhere.pacs.files(), planted + more) == set()
     assert reached(ct[0].StudyInstanceUID) == {
         "anon": "delivered", "disk": "delivered", "partner": "delivered", "pacs": "delivered",
-        "web": "delivered", "share": "delivered", "mr2": "left_out",
+        "archive": "left_out", "web": "delivered", "share": "delivered", "mr2": "left_out",
     }  # fmt: skip
-    assert reached(mr[0].StudyInstanceUID)["pacs"] == "left_out"
+    after = reached(mr[0].StudyInstanceUID)
+    assert [after[name] for name in ("pacs", "archive")] == ["left_out", "delivered"]
 
 
 def test_a_destination_that_is_down_gets_the_study_when_it_is_back(everywhere: Everywhere) -> None:

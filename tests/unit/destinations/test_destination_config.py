@@ -60,6 +60,7 @@ def test_each_kind_has_its_settings() -> None:
         ({**DICOM, "port": 0}, "port: must lie between 1 and 65535"),
         ({**DICOM, "host": ""}, "host: must not be empty"),
         ({**DICOM, "verify": "maybe"}, "verify: must be one of auto, query"),
+        ({**DICOM, "verify": "commitment"}, "node: is missing: name the node"),
         ({**DICOM, "tls": True, "key": SECRET}, "certificate: and key must be PEM and belong"),
         ({**WEB, "user": "u"}, "token: stands beside an account"),
         ({**WEB, "token": "", "user": "u"}, "password: and user belong together"),

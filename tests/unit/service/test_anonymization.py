@@ -235,14 +235,17 @@ def test_attempts_go_on_for_ever_at_most_five_minutes_apart(site: Site) -> None:
     assert site.anon.requests.count("POST /instances") == 2
 
 
-def test_an_instance_that_the_target_dropped_is_not_delivered(site: Site) -> None:
+def test_an_instance_that_the_target_dropped_is_delivered_when_it_takes_it(site: Site) -> None:
     site.anon.status = "FilteredOut"
-    assert site.receive_and_run(*TWO_FILES) is None
+    assert site.receive_and_run(*TWO_FILES) == 5
     study = site.study()
-    assert study.state is State.QUARANTINED
+    assert study.state is State.QUEUED
     assert study.reason is not None
     assert "FilteredOut" in study.reason
     assert site.disk.texts() == TWO_ANONYMIZED
+    site.anon.status = "Success"
+    assert site.run() is None
+    assert site.anon.texts() == TWO_ANONYMIZED
 
 
 def test_what_the_target_accepted_but_does_not_hold_is_sent_again(site: Site) -> None:

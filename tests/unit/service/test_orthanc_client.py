@@ -91,7 +91,7 @@ def test_an_instance_is_stored_if_orthanc_says_so(status: str) -> None:
 
 @pytest.mark.parametrize("body", [{"Status": "FilteredOut"}, {}, []])
 def test_any_other_answer_means_that_it_was_not_stored(body: object) -> None:
-    with pytest.raises(RefusedError, match="did not store"):
+    with pytest.raises(TransientError, match="did not store"):
         client(lambda _: httpx.Response(200, json=body)).upload(b"DICM")
 
 

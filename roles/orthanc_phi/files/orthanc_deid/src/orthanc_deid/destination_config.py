@@ -60,7 +60,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class DicomNode:
-    """An application entity that takes C-STORE."""
+    """An application entity that takes C-STORE; `node` is the PHI Orthanc's name for it."""
 
     host: str
     port: int
@@ -68,6 +68,7 @@ class DicomNode:
     calling_aet: str
     tls: Tls | None = None
     verify: Verify = "auto"
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +154,18 @@ def _read_nothing(_reader: Reader) -> Settings:
 def _read_dicom(reader: Reader) -> DicomNode:
     tls = reader.take("tls", bool, False)
     secured = _read_tls(reader)
+    verify = reader.choice("verify", ("auto", "query", "commitment", "answer"), "auto")
+    node = reader.take("node", str, "")
+    if verify == "commitment" and not node:
+        reader.wrong("node", "is missing: name the node of orthanc_phi_dicom_nodes that it is")
     return DicomNode(
         host=reader.text("host"),
         port=reader.number("port", 1, 65535, 104),
         aet=_title(reader, "aet"),
         calling_aet=_title(reader, "calling_aet", "ORTHANC-DEID"),
         tls=secured if tls else None,
-        verify=reader.choice("verify", ("auto", "query", "commitment", "answer"), "auto"),
+        verify=verify,
+        node=node,
     )
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from orthanc_deid.config import Config
-from orthanc_deid.destination_config import REVIEW, DestinationConfig
+from orthanc_deid.destination_config import (
+    REVIEW,
+    DestinationConfig,
+    DicomNode,
+    DicomWeb,
+    Folder,
+    Server,
+)
 from orthanc_deid.destinations_dicom import DicomDestination
 from orthanc_deid.destinations_dicomweb import DicomWebDestination
 from orthanc_deid.destinations_folder import FolderDestination
@@ -18,6 +25,7 @@ from orthanc_deid.destinations_orthanc import (
     ReviewDestination,
 )
 from orthanc_deid.orthanc_client import OrthancClient
+from orthanc_deid.storage_commitment import StorageCommitment
 
 
 class Destination(Protocol):
@@ -49,12 +57,35 @@ class Destination(Protocol):
         """
 
 
-_OPENERS: Final[Mapping[str, Callable[[str, Any], Destination]]] = {
-    "orthanc": lambda name, server: OrthancDestination(OrthancClient(name, server)),
-    "orthanc_disk": lambda name, server: OrthancDiskDestination(OrthancClient(name, server)),
-    "dicom": DicomDestination,
-    "dicomweb": DicomWebDestination,
-    "folder": FolderDestination,
+def _open_orthanc(name: str, server: Server, _source: Server) -> Destination:
+    return OrthancDestination(OrthancClient(name, server))
+
+
+def _open_disk(name: str, server: Server, _source: Server) -> Destination:
+    return OrthancDiskDestination(OrthancClient(name, server))
+
+
+def _open_dicom(name: str, node: DicomNode, source: Server) -> Destination:
+    if node.verify != "commitment":
+        return DicomDestination(name, node)
+    phi = OrthancClient("the PHI Orthanc", source)
+    return DicomDestination(name, node, StorageCommitment(name, node.node, phi))
+
+
+def _open_dicomweb(name: str, web: DicomWeb, _source: Server) -> Destination:
+    return DicomWebDestination(name, web)
+
+
+def _open_folder(name: str, folder: Folder, _source: Server) -> Destination:
+    return FolderDestination(name, folder)
+
+
+_OPENERS: Final[Mapping[str, Callable[[str, Any, Server], Destination]]] = {
+    "orthanc": _open_orthanc,
+    "orthanc_disk": _open_disk,
+    "dicom": _open_dicom,
+    "dicomweb": _open_dicomweb,
+    "folder": _open_folder,
 }
 
 
@@ -69,7 +100,10 @@ def open_destinations(config: Config) -> list[Destination]:
     """Return the destinations by the settings, ready to be delivered to."""
     if not config.forward:
         return [open_review(config)]
-    return [_OPENERS[one.kind](one.name, one.settings) for one in wanted_destinations(config)]
+    return [
+        _OPENERS[one.kind](one.name, one.settings, config.orthanc)
+        for one in wanted_destinations(config)
+    ]
 
 
 def open_review(config: Config) -> ReviewDestination:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A DICOM node as a destination: C-STORE, verified by C-FIND where the node offers it.
+"""A DICOM node as a destination: C-STORE, verified by Storage Commitment or by C-FIND.
 
 Files go as they are, in pieces, so that a large one needs no memory. Only an uncompressed file
 whose encoding the node does not accept is read whole and sent in one that it does.
@@ -27,6 +27,7 @@ from pynetdicom.sop_class import Verification
 
 from orthanc_deid.destination_config import DicomNode
 from orthanc_deid.orthanc_client import CannotWithdrawError, RefusedError, TransientError
+from orthanc_deid.storage_commitment import Reference, StorageCommitment
 from orthanc_deid.store_status import Verdict, judge
 from orthanc_deid.tls import client_context
 
@@ -63,9 +64,12 @@ class _NotOfferedError(Exception):
 class DicomDestination:
     """An application entity that takes C-STORE."""
 
-    def __init__(self, name: str, node: DicomNode) -> None:
+    def __init__(
+        self, name: str, node: DicomNode, commitment: StorageCommitment | None = None
+    ) -> None:
         self.name = name
         self._node = node
+        self._commitment = commitment
         self._tls: ssl.SSLContext | None = None
         if node.tls:
             self._tls = client_context(
@@ -87,11 +91,18 @@ class DicomDestination:
     def deliver(
         self, study_instance_uid: str, files: Mapping[str, Path], going_on: Callable[[], None]
     ) -> None:
-        """Send every file, then ask for them where that is possible."""
+        """Send every file, then have the node answer for them where that is possible."""
         for batch in _batches(files.values()):
             self._store(batch, going_on)
         if self._node.verify == "answer":
             return
+        if self._commitment:
+            references = (Reference(_kind_of(path).sop_class, uid) for uid, path in files.items())
+            self._commitment.demand(references, going_on)
+            return
+        self._demand_found(study_instance_uid, files)
+
+    def _demand_found(self, study_instance_uid: str, files: Mapping[str, Path]) -> None:
         try:
             missing = files.keys() - self._find(study_instance_uid, _series_of(files.values()))
         except _NotOfferedError:

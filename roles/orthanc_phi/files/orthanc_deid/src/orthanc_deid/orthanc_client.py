@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -147,12 +149,13 @@ class OrthancClient:
         return self._request("GET", f"/instances/{instance_id}/file").content
 
     def upload(self, dicom: bytes) -> None:
-        """Store one instance; raises `RefusedError` unless it is there afterwards."""
+        """Store one instance; raises `TransientError` unless it is there afterwards."""
         answer = self._json("POST", "/instances", content=dicom)
-        # An instance that a filter of the target dropped is answered with 200 as well.
+        # An instance that a filter of the target dropped is answered with 200 as well. Whoever
+        # mends the filter does so there, and nobody has to think of the study then.
         status = answer.get("Status") if isinstance(answer, dict) else None
         if status not in {"Success", "AlreadyStored"}:
-            raise RefusedError(
+            raise TransientError(
                 f"{self.name} did not store an instance: it answered "
                 f"{'without a status' if status is None else status}; "
                 "look at its log and its filters"
@@ -187,6 +190,24 @@ class OrthancClient:
         if not isinstance(answer, dict):
             raise TransientError(f"{self.name} gave no account of what it wrote; is it a Disk?")
         return answer
+
+    def request_commitment(self, node: str, instances: Iterable[tuple[str, str]]) -> str:
+        """Have Orthanc ask a DICOM node for Storage Commitment; returns the transaction.
+
+        Args:
+            node: as Orthanc calls it; `GoneError` if it does not know it.
+            instances: SOP Class UID and SOP Instance UID of each.
+        """
+        wanted = [{"SOPClassUID": cls, "SOPInstanceUID": uid} for cls, uid in instances]
+        content = json.dumps({"DicomInstances": wanted}).encode()
+        return str(
+            self._json("POST", f"/modalities/{quote(node)}/storage-commitment", content)["ID"]
+        )
+
+    def commitment(self, transaction: str) -> dict[str, Any]:
+        """Return Orthanc's account of a Storage Commitment; its `Status` may be `Pending`."""
+        found: dict[str, Any] = self._json("GET", f"/storage-commitment/{transaction}")
+        return found
 
     def _json(self, method: str, path: str, content: bytes | None = None) -> Any:
         response = self._request(method, path, content)
