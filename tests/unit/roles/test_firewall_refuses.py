@@ -32,7 +32,7 @@ def preflight(ansible: Ansible, tmp_path: Path) -> Preflight:
         settings = {
             "name": "orthanc-phi", "aet": "PHI", "uid": 10042, "gid": 10042,
             "ports": {"http_port": 8042, "dicom_port": 4242},
-            "directories": {}, "passwords": {}, "backup": {},
+            "directories": {}, "passwords": {}, "backup": {}, "dicom_tls_ca": "",
             "dicom_nodes": [{"name": "ct1", "aet": "CT1", "host": "192.0.2.21", "port": 104}],
             "certificate_subject": {"organizationName": "Example Hospital"},
         }  # fmt: skip
