@@ -53,7 +53,7 @@ def described(option: Mapping[str, Any]) -> str:
         sentences.append(f"One of {', '.join(code(choice) for choice in option['choices'])}.")
     if "options" in option:
         keys = [
-            name if inner.get("required") else f"{name} ({code(inner['default'])})"
+            f"{name} ({code(inner['default'])})" if "default" in inner else name
             for name, inner in option["options"].items()
         ]
         sentences.append(f"Keys: {', '.join(keys)}.")

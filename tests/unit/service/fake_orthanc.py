@@ -45,6 +45,7 @@ class FakeOrthanc:
     disk_room: int = 10**6
     unwritten: int = 0
     sender: str = ""
+    description: str = ""
     keeps: bool = False
     left: list[str] = field(default_factory=list)
     before: Callable[[str, str], None] = lambda _method, _path: None
@@ -81,7 +82,11 @@ class FakeOrthanc:
             "ID": key,
             "IsStable": self.stable,
             "LastUpdate": str(self.updates[key]),
-            "MainDicomTags": {"StudyInstanceUID": key.split("-")[2], "StudyDate": "20260131"},
+            "MainDicomTags": {
+                "StudyInstanceUID": key.split("-")[2],
+                "StudyDate": "20260131",
+                "StudyDescription": self.description,
+            },
             "PatientMainDicomTags": {"PatientName": f"Name^{key.split('-')[1]}"},
         }
 
@@ -126,7 +131,7 @@ class FakeOrthanc:
                 return _json(self._study(key))
             case "GET", "studies", key, "series" if key in self.updates:
                 instances = [i for i, data in self.instances.items() if self._of(data) == key]
-                return _json([{"Instances": instances}])
+                return _json([{"Instances": instances, "MainDicomTags": {"Modality": "MR"}}])
             case "GET", "instances", key, "metadata" if key in self.instances:
                 return _json({"RemoteAET": self.sender} if self.sender else {})
             case "GET", "studies", key, "instances" if key in self.updates:
@@ -149,6 +154,7 @@ class FakeEngine:
     """Replaces the names in a file, and nothing else; another profile writes its name."""
 
     profile: str | None = None
+    root: str = "anon"
     drawn: tuple[PixelRule, ...] = ()
 
     def with_drawn(self, drawn: tuple[PixelRule, ...]) -> FakeEngine:
@@ -157,7 +163,7 @@ class FakeEngine:
 
     def map_uid(self, old: str) -> str:
         """The new UID."""
-        return f"anon.{old}"
+        return f"{self.root}.{old}"
 
     def deidentify(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any, cast
 
@@ -77,4 +78,7 @@ class _Nothing:
     """Stands for settings and crosswalk where only the list of routes is asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        return None
+        return _Nothing()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())

@@ -45,7 +45,11 @@ class Bench:
 
     def service(self, runner: Scripted) -> Service:
         return Service(
-            self.crosswalk, self.phi.client(), runner, automatic=True, reconcile_minutes=5
+            self.crosswalk,
+            self.phi.client(),
+            runner,
+            lambda _: {"default": True},
+            reconcile_minutes=5,
         )
 
     def parameters(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orthanc_deid import config as config_module
 from orthanc_deid import logs
-from orthanc_deid.admission import Admission, Queue
+from orthanc_deid.admission import Admission, Join, Queue
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import Api, Request, Route
 from orthanc_deid.config import Config
@@ -31,6 +31,7 @@ from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.downloads import Downloads
 from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
+from orthanc_deid.projects import Projects, join_by_rule
 from orthanc_deid.rest import StudyRoutes, study_finder
 from orthanc_deid.rest_lookup import LookupRoutes
 from orthanc_deid.rest_mail import MailRoutes
@@ -63,9 +64,10 @@ class Agent:
         api: Api,
         downloads: Downloads,
         *,
-        automatic: bool,
+        automatic: bool = True,
+        join: Join | None = None,
     ) -> None:
-        self._admission = Admission(crosswalk.studies, queue, automatic=automatic)
+        self._admission = Admission(crosswalk.studies, queue, join=join, automatic=automatic)
         self._held = crosswalk.held
         self._queue = queue
         self._phi = phi
@@ -117,7 +119,13 @@ def all_routes(
         MeRoutes(config),
         MetricsRoutes(config, crosswalk.engine),
         SearchRoutes(crosswalk.held),
-        StudyRoutes(crosswalk.studies, queue, study_finder(phi), config.other_profiles),
+        StudyRoutes(
+            crosswalk.studies,
+            queue,
+            study_finder(phi),
+            config.other_profiles,
+            [project.name for project in config.projects],
+        ),
         LookupRoutes(crosswalk, downloads),
         ReviewRoutes(crosswalk, queue, phi),
         WorkRoutes(config, crosswalk),
@@ -149,12 +157,14 @@ def main(path: Path) -> None:
     """Serve the plugin on stdin and stdout, with the settings in `path`."""
     logs.configure()
     config = config_module.load(path)
-    crosswalk = Crosswalk.from_config(config)
+    projects = Projects.of(config)
+    crosswalk = Crosswalk.from_config(projects.all[0].config)
     phi = OrthancClient("the PHI Orthanc", config.orthanc)
     with open_queue(config.database.parameters()) as queue:
         downloads = Downloads()
         api = Api(all_routes(config, crosswalk, queue, phi, downloads))
-        agent = Agent(crosswalk, queue, phi, api, downloads, automatic=config.auto_anonymize)
+        join = join_by_rule(projects, phi)
+        agent = Agent(crosswalk, queue, phi, api, downloads, join=join)
         serve(sys.stdin, sys.stdout, agent.answer)
 
 

@@ -17,6 +17,7 @@ from orthanc_deid.explain import explain
 from orthanc_deid.numbering import check_numbering
 from orthanc_deid.old_env import inventory_of
 from orthanc_deid.profile import BUILT_IN, DEFAULT, SITE_KEYS, load_profile, parse_profile
+from orthanc_deid.projects import check_projects
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
 # rest, are not even imported for these.
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_profile(commands)
     _add_numbering(commands)
     _add_destinations(commands)
+    _add_projects(commands)
     _add_explain(commands)
     _add_import_old_env(commands)
     if not arguments or arguments[0] not in _OWN_COMMANDS:
@@ -224,6 +226,33 @@ def _check_numbering(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise DeidError(f"the settings are not JSON: {error}") from None
     problems = check_numbering(settings)
+    for problem in problems:
+        print(f"orthanc-deid: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _add_projects(commands: Any) -> None:
+    projects = commands.add_parser("projects", help="work with projects").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    check = projects.add_parser(
+        "check",
+        help="say whether settings of projects can be used",
+        description="Check projects, and print all that is wrong with them; exit status 1 if "
+        "anything is.",
+    )
+    check.add_argument(
+        "settings", metavar="JSON", help="the site's numbering, destinations by name, and projects"
+    )
+    check.set_defaults(run=_check_projects)
+
+
+def _check_projects(arguments: argparse.Namespace) -> int:
+    try:
+        settings = json.loads(arguments.settings)
+    except ValueError as error:
+        raise DeidError(f"the settings are not JSON: {error}") from None
+    problems = check_projects(settings)
     for problem in problems:
         print(f"orthanc-deid: {problem}", file=sys.stderr)
     return 1 if problems else 0

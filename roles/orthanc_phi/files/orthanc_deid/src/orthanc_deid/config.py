@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from orthanc_deid.errors import DeidError
 from orthanc_deid.mail_config import MailConfig, read_mail
 from orthanc_deid.numbering import Numbering, read_base_name, read_numbering
 from orthanc_deid.profile import DEFAULT, parse_profile
+from orthanc_deid.projects import Project, read_projects
 from orthanc_deid.settings_reader import Reader
 
 DEFAULT_PATH = Path("/etc/orthanc-deid/config.json")
@@ -98,6 +99,7 @@ class Config:
     timezone: str
     public_urls: Mapping[str, str]
     mail: MailConfig | None
+    projects: tuple[Project, ...] = ()
 
     def profile_source(self, name: str) -> str | Mapping[str, Any]:
         """Return what `profile.load_profile` takes for the profile of this name.
@@ -148,6 +150,9 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         raise ConfigError(path, ["must be a JSON object"])
     reader = Reader(content)
     config = _read_config(reader)
+    known = [one.name for one in config.destinations]
+    projects = read_projects(reader, content, known)
+    config = replace(config, projects=tuple(one.project(config) for one in projects))
     reader.refuse_unknown()
     if reader.problems:
         raise ConfigError(path, reader.problems)

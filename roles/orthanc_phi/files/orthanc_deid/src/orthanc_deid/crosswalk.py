@@ -50,19 +50,20 @@ _ROW: Final = [subjects.c[name] for name in SubjectRow._fields]
 class Crosswalk:
     """The crosswalk of one project.
 
-    `url` names the database (see `database.connect`). The tables must be there: see
-    `migrate.upgrade`, which every user of an embedded SQLite store calls first.
+    `url` names the database (see `database.connect`), or is what another project's crosswalk is
+    connected by. The tables must be there: see `migrate.upgrade`, which every user of an embedded
+    SQLite store calls first.
     """
 
     def __init__(
         self,
-        url: str | sa.URL,
+        url: str | sa.URL | sa.Engine,
         *,
         base_name: str,
         project: str = "default",
         numbering: Numbering | None = None,
     ) -> None:
-        self.engine = database.connect(url)
+        self.engine = url if isinstance(url, sa.Engine) else database.connect(url)
         self.base_name = base_name
         self.numbering = numbering or Numbering()
         self.project = project
@@ -73,10 +74,10 @@ class Crosswalk:
         self.held_instances = HeldInstances(self.engine)
 
     @classmethod
-    def from_config(cls, config: Config) -> Crosswalk:
-        """Return the crosswalk that the settings of the service name."""
+    def from_config(cls, config: Config, engine: sa.Engine | None = None) -> Crosswalk:
+        """Return the crosswalk that the settings name, on the connections of another if given."""
         return cls(
-            config.database.url(),
+            engine or config.database.url(),
             base_name=config.base_name,
             project=config.project,
             numbering=config.numbering,

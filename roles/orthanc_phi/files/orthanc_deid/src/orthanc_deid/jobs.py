@@ -12,7 +12,7 @@ import procrastinate
 import sqlalchemy as sa
 from procrastinate.jobs import Status
 
-from orthanc_deid.admission import Admission, Queue
+from orthanc_deid.admission import Admission, Join, Queue
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.job_queue import ANONYMIZE, RECONCILE, RECONCILE_PRIORITY, Claims
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError
@@ -38,7 +38,7 @@ class Service:
     crosswalk: Crosswalk
     source: OrthancClient
     runner: Runner
-    automatic: bool
+    join: Join
     reconcile_minutes: int
 
 
@@ -107,7 +107,7 @@ def reconcile(service: Service, queue: Queue, with_job: set[int]) -> None:
     for study in service.crosswalk.studies.in_states(WITH_JOB):
         if study.id not in with_job:
             queue.put(study.id)
-    admission = Admission(service.crosswalk.studies, queue, automatic=service.automatic)
+    admission = Admission(service.crosswalk.studies, queue, join=service.join)
     try:
         for found in service.crosswalk.held.watch(service.source, service.source.studies()):
             admission.consider(found)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from orthanc_deid.admission import is_withdrawn
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import DeidError
 from orthanc_deid.job_queue import open_queue
 from orthanc_deid.lifecycle import Decision, Lifecycle
-from orthanc_deid.orthanc_client import GoneError, OrthancClient
+from orthanc_deid.orthanc_client import GoneError, OrthancClient, SourceStudy
+from orthanc_deid.projects import Projects
 from orthanc_deid.studies import Studies, Study
 from orthanc_deid.subjects_cli import account
 
@@ -27,7 +29,7 @@ def register(subparsers: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     """Add the commands to those of `orthanc-deid`."""
 
     def command(name: str, run: Any, purpose: str, note: str) -> argparse.ArgumentParser:
-        parser = add(subparsers, name, run, purpose)
+        parser = add(subparsers, name, run, purpose, projects="any")
         parser.add_argument("study", help=WHICH)
         parser.add_argument("--note", default="", metavar="TEXT", help=note)
         parser.add_argument(
@@ -63,7 +65,8 @@ def register(subparsers: Any, add: Callable[..., argparse.ArgumentParser]) -> No
         metavar="DESTINATION",
         help="note that you have taken back by hand what was left at this destination",
     )
-    show = add(subparsers, "show", _show, "show what is known of a study and what happened to it")
+    purpose = "show what is known of a study and what happened to it"
+    show = add(subparsers, "show", _show, purpose, projects="any")
     show.add_argument("study", help=WHICH)
     show.add_argument("--json", action="store_true", help="print JSON")
 
@@ -79,7 +82,7 @@ def _decision(arguments: argparse.Namespace) -> Decision:
 
 def _act(config: Config, arguments: argparse.Namespace, act: Any) -> None:
     studies = Crosswalk.from_config(config).studies
-    study = _find(studies, arguments.study)
+    study = _find(studies, arguments)
     with open_queue(config.database.parameters()) as queue:
         now = act(Lifecycle(studies, queue, config.other_profiles), study, _decision(arguments))
     print(f"study {now.id} is {now.state}")
@@ -88,14 +91,15 @@ def _act(config: Config, arguments: argparse.Namespace, act: Any) -> None:
 def _anonymize(config: Config, arguments: argparse.Namespace) -> None:
     studies = Crosswalk.from_config(config).studies
     source = OrthancClient("the PHI Orthanc", config.orthanc)
-    known = studies.find(arguments.study)
+    projects = Projects.of(config)
+    known = studies.find(arguments.study, arguments.project)
     try:
-        found = source.study((known and known.orthanc_id) or arguments.study)
+        found = source.study(_orthanc_id(studies, arguments.study))
     except GoneError:
         raise DeidError(f"the PHI Orthanc holds no study {arguments.study}") from None
     if studies.is_anonymous(found.study_instance_uid):
         raise DeidError("this study is anonymized already and never anonymized again")
-    study = known or studies.add(orthanc_id=found.orthanc_id)
+    study = known or _join(studies, found, projects.demand(arguments.project).name)
     with open_queue(config.database.parameters()) as queue:
         now = Lifecycle(studies, queue, config.other_profiles).anonymize(
             study, _decision(arguments), last_update=found.last_update, force=arguments.force
@@ -126,7 +130,7 @@ def _withdraw(config: Config, arguments: argparse.Namespace) -> None:
 
 def _show(config: Config, arguments: argparse.Namespace) -> None:
     studies = Crosswalk.from_config(config).studies
-    study = _find(studies, arguments.study)
+    study = _find(studies, arguments)
     shown = {
         **asdict(study),
         "findings": sorted(studies.findings(study.id)),
@@ -152,8 +156,23 @@ def _show(config: Config, arguments: argparse.Namespace) -> None:
         print(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['actor']}: {event['action']}{told}")
 
 
-def _find(studies: Studies, name: str) -> Study:
-    study = studies.find(name)
+def _find(studies: Studies, arguments: argparse.Namespace) -> Study:
+    study = studies.find(arguments.study, arguments.project)
     if study is None:
-        raise DeidError(f"no study is called {name}; `orthanc-deid studies` shows them all")
+        raise DeidError(
+            f"no study is called {arguments.study}; `orthanc-deid studies` shows them all"
+        )
     return study
+
+
+def _orthanc_id(studies: Studies, name: str) -> str:
+    """Return Orthanc's identifier of a study that some project may know by another name."""
+    named = studies.all_called(name)
+    return (named[0].orthanc_id if named else None) or name
+
+
+def _join(studies: Studies, found: SourceStudy, project: str) -> Study:
+    """Put a study into a project that a person chose."""
+    if is_withdrawn(studies.of_orthanc(found.orthanc_id)):
+        raise DeidError("this study was withdrawn, and joins no other project")
+    return studies.add(orthanc_id=found.orthanc_id, project=project)

@@ -123,6 +123,16 @@ class OrthancClient:
         series = self._json("GET", f"/studies/{orthanc_id}/series")
         return sorted(min(item["Instances"]) for item in series if item["Instances"])
 
+    def main_tags(self, orthanc_id: str) -> list[tuple[dict[str, str], dict[str, str], str]]:
+        """Return of each series of a study: what Orthanc knows of study and series, an instance."""
+        study = self._json("GET", f"/studies/{orthanc_id}")
+        tags = {**study.get("PatientMainDicomTags", {}), **study["MainDicomTags"]}
+        return [
+            (tags, series["MainDicomTags"], min(series["Instances"]))
+            for series in self._json("GET", f"/studies/{orthanc_id}/series")
+            if series["Instances"]
+        ]
+
     def remote_aet(self, instance_id: str) -> str:
         """Return the application entity title that sent an instance; empty if none did."""
         return str(

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orthanc_deid.admission import Queue
+from orthanc_deid.admission import Queue, is_withdrawn
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import MAX_TEXT, ApiError, Request, Route
 from orthanc_deid.lifecycle import Decision, Lifecycle, NotPossibleError
@@ -40,6 +40,7 @@ class StudyRoutes:
         queue: where jobs are put.
         find: asks the PHI Orthanc for a study.
         profiles: which profiles may be asked for besides the project's.
+        projects: the names of the site's projects; the one of `studies` if not given.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class StudyRoutes:
         queue: Queue,
         find: Callable[[str], SourceStudy | None],
         profiles: Collection[str] = (),
+        projects: Sequence[str] = (),
     ) -> None:
         self._studies = studies
         self._lifecycle = Lifecycle(studies, queue, profiles)
         self._profiles = profiles
+        self._projects = list(projects) or [studies.project]
         self._find = find
 
     def routes(self) -> list[Route]:
@@ -76,7 +79,7 @@ class StudyRoutes:
             raise ApiError(404, "this Orthanc does not hold such a study")
         if self._studies.is_anonymous(found.study_instance_uid):
             raise ApiError(409, "this study is anonymized already and never anonymized again")
-        study = self._studies.add(orthanc_id=found.orthanc_id)
+        study = self._join(found.orthanc_id, content.get("project"))
         return self._answer(
             lambda: self._lifecycle.anonymize(
                 study,
@@ -150,6 +153,7 @@ class StudyRoutes:
             "oldest_age_seconds": age,
             "to_take_back_by_hand": self._studies.left_behind(),
             "profiles": sorted(self._profiles),
+            "projects": self._projects,
         }
 
     def _operate(self, operation: Operation, request: Request, orthanc_id: str) -> Answer:
@@ -159,6 +163,20 @@ class StudyRoutes:
             names = ", ".join(study.project for study in known)
             raise ApiError(409, f"the study is in several projects; name one: {names}")
         return self._answer(lambda: operation(known[0], _decision(request, content)))
+
+    def _join(self, orthanc_id: str, project: str | None) -> Study:
+        """Return the study in the project that is named, or in the only one that it can be."""
+        known = self._studies.of_orthanc(orthanc_id)
+        if is_withdrawn(known):
+            raise ApiError(409, "this study was withdrawn, and joins no other project")
+        if project is None:
+            possible = [study.project for study in known] or self._projects
+            if len(possible) > 1:
+                raise ApiError(409, f"name a project: {', '.join(possible)}")
+            project = possible[0]
+        elif project not in self._projects:
+            raise ApiError(400, f"there is no project {project!r}, but {', '.join(self._projects)}")
+        return self._studies.add(orthanc_id=orthanc_id, project=project)
 
     def _known(self, orthanc_id: str, project: str | None) -> list[Study]:
         """Return the study as each of its projects has it, or only the one that is named."""

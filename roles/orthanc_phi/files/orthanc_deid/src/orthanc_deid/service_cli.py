@@ -7,7 +7,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,7 @@ from orthanc_deid import lifecycle_cli, logs, migrate, old_cli, subjects_cli
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.deliveries import Delivery
 from orthanc_deid.errors import DeidError
+from orthanc_deid.projects import Projects
 from orthanc_deid.states import State
 from orthanc_deid.studies import Study
 
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 
 def register(subparsers: Any) -> None:
     """Add the commands to those of `orthanc-deid`; each sets `run(arguments) -> exit code`."""
-    _add(subparsers, "migrate", _migrate, "bring the crosswalk database to this version's schema")
+    purpose = "bring the crosswalk database to this version's schema"
+    _add(subparsers, "migrate", _migrate, purpose, projects="all")
 
-    _add(subparsers, "worker", _worker, "anonymize and deliver what is queued")
+    purpose = "anonymize and deliver what is queued"
+    _add(subparsers, "worker", _worker, purpose, projects="all")
 
-    studies = _add(subparsers, "studies", _studies, "show the studies and how far they have come")
+    purpose = "show the studies and how far they have come"
+    studies = _add(subparsers, "studies", _studies, purpose, projects="any")
     studies.add_argument(
         "--state", action="append", choices=[str(state) for state in State], help="only these"
     )
@@ -42,7 +46,15 @@ def register(subparsers: Any) -> None:
     old_cli.register(subparsers, _add)
 
 
-def _add(subparsers: Any, name: str, run: Any, purpose: str) -> argparse.ArgumentParser:
+def _add(
+    subparsers: Any,
+    name: str,
+    run: Any,
+    purpose: str,
+    *,
+    projects: Literal["one", "any", "all"] = "one",
+) -> argparse.ArgumentParser:
+    """Add a command; `projects` says of how many it speaks: `one`, `any` named, or always `all`."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name, help=purpose, description=f"{purpose.capitalize()}."
     )
@@ -53,14 +65,22 @@ def _add(subparsers: Any, name: str, run: Any, purpose: str) -> argparse.Argumen
         metavar="FILE",
         help="settings of the service (default: %(default)s)",
     )
-    parser.set_defaults(run=lambda arguments: _guarded(run, arguments))
+    if projects != "all":
+        told = "the project; needed if there are several" if projects == "one" else "only of this"
+        parser.add_argument("--project", metavar="NAME", help=f"{told} (`orthanc_phi_projects`)")
+    parser.set_defaults(
+        run=lambda arguments: _guarded(run, arguments, one_project=projects == "one")
+    )
     return parser
 
 
-def _guarded(run: Any, arguments: argparse.Namespace) -> int:
+def _guarded(run: Any, arguments: argparse.Namespace, *, one_project: bool) -> int:
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        run(config_module.load(arguments.config), arguments)
+        config = config_module.load(arguments.config)
+        if one_project:
+            config = Projects.of(config).demand(arguments.project).config
+        run(config, arguments)
     except DeidError as error:
         console.print(f"orthanc-deid: {error}")
         return 1
@@ -87,7 +107,10 @@ def _worker(config: Config, _arguments: argparse.Namespace) -> None:
 def _studies(config: Config, arguments: argparse.Namespace) -> None:
     studies = Crosswalk.from_config(config).studies
     states = [State(state) for state in arguments.state] if arguments.state else list(State)
-    rows = [(study, studies.deliveries(study.id)) for study in studies.in_states(states)]
+    rows = [
+        (study, studies.deliveries(study.id))
+        for study in studies.in_states(states, arguments.project)
+    ]
     if arguments.json:
         print(json.dumps([_as_json(study, found) for study, found in rows], indent=2))
     else:

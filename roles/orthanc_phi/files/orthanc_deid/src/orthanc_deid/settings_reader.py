@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,6 +62,12 @@ class Reader:
             self.wrong(key, f"must be an absolute path, not {value}")
         return value
 
+    def flag(self, key: str) -> bool | None:
+        """Take true or false, or None if it is missing."""
+        if key not in self._content:
+            return None
+        return cast(bool, self.take(key, bool))
+
     def texts(self, key: str) -> list[str]:
         """Take a list of texts, which may be missing."""
         values = self.take(key, list, [])
@@ -72,12 +79,16 @@ class Reader:
         """Return the reader of an object inside."""
         return Reader(self.take(key, dict, default), f"{self._prefix}{key}.", self.problems)
 
-    def each(self, key: str) -> list[Reader]:
-        """Return a reader of each object in a list, which may be missing."""
+    def each(self, key: str, inherited: Mapping[str, Any] | None = None) -> list[Reader]:
+        """Return a reader of each object in a list, which may be missing.
+
+        What an object does not have is taken from `inherited`.
+        """
         readers = []
         for index, item in enumerate(self.take(key, list, [])):
             if isinstance(item, dict):
-                readers.append(Reader(item, f"{self._prefix}{key}[{index}].", self.problems))
+                whole = {**(inherited or {}), **item}
+                readers.append(Reader(whole, f"{self._prefix}{key}[{index}].", self.problems))
             else:
                 self.wrong(f"{key}[{index}]", "must be an object")
         return readers

@@ -76,14 +76,21 @@ class Studies(Deliveries):
 
     def __init__(self, engine: sa.Engine, project: str) -> None:
         super().__init__(engine)
-        self._project = project
+        self.project = project
 
-    def add(self, *, orthanc_id: str | None = None, study_instance_uid: str | None = None) -> Study:
-        """Return the study, as `received` if it was not known before.
+    def add(
+        self,
+        *,
+        orthanc_id: str | None = None,
+        study_instance_uid: str | None = None,
+        project: str | None = None,
+    ) -> Study:
+        """Return the study in a project, as `received` if it was not known there before.
 
         In Orthanc a study is known by its Orthanc identifier, elsewhere by its StudyInstanceUID.
         """
-        key = studies.c.project == self._project
+        project = project or self.project
+        key = studies.c.project == project
         if orthanc_id is not None:
             key &= studies.c.orthanc_id == orthanc_id
         else:
@@ -93,14 +100,12 @@ class Studies(Deliveries):
             return found[0]
         with self._engine.begin() as connection:
             connection.execute(
-                database.insert(connection, projects)
-                .values(name=self._project)
-                .on_conflict_do_nothing()
+                database.insert(connection, projects).values(name=project).on_conflict_do_nothing()
             )
             added = connection.scalar(
                 database.insert(connection, studies)
                 .values(
-                    project=self._project,
+                    project=project,
                     orthanc_id=orthanc_id,
                     study_instance_uid=study_instance_uid,
                     state=State.RECEIVED,
@@ -128,12 +133,22 @@ class Studies(Deliveries):
         """Return the study with this identifier of Orthanc, as each of its projects has it."""
         return self._select(studies.c.orthanc_id == orthanc_id)
 
-    def find(self, name: str) -> Study | None:
+    def find(self, name: str, project: str | None = None) -> Study | None:
         """Return the study called `name`: its number here, a StudyInstanceUID or Orthanc's id.
 
         Raises:
-            AmbiguousNameError: several studies are called so.
+            AmbiguousNameError: several studies are called so, in the project or in all.
         """
+        found = [one for one in self.all_called(name) if project in {None, one.project}]
+        if len(found) > 1:
+            numbers = ", ".join(f"{study.id} ({study.project})" for study in found)
+            raise AmbiguousNameError(
+                f"studies {numbers} all have this name; say which by its number, or the project"
+            )
+        return found[0] if found else None
+
+    def all_called(self, name: str) -> list[Study]:
+        """Return the studies called `name`, such as one study in several projects."""
         keys = [
             studies.c.anonymous_study_uid == name,
             studies.c.study_instance_uid == name,
@@ -141,17 +156,12 @@ class Studies(Deliveries):
         ]
         if name.isdecimal() and len(name) < 19:
             keys.append(studies.c.id == int(name))
-        found = self._select(sa.or_(*keys))
-        if len(found) > 1:
-            numbers = ", ".join(str(study.id) for study in found)
-            raise AmbiguousNameError(
-                f"studies {numbers} all have this name; say which by its number"
-            )
-        return found[0] if found else None
+        return self._select(sa.or_(*keys))
 
-    def in_states(self, states: Iterable[State] = State) -> list[Study]:
-        """Return the studies in any of `states`, in the order in which they came."""
-        return self._select(studies.c.state.in_(list(states)))
+    def in_states(self, states: Iterable[State] = State, project: str | None = None) -> list[Study]:
+        """Return the studies in any of `states`, of a project or of all, in the order they came."""
+        wanted = studies.c.state.in_(list(states))
+        return self._select(wanted if project is None else wanted & (studies.c.project == project))
 
     def page(
         self,
@@ -222,7 +232,7 @@ class Studies(Deliveries):
         return (
             sa.select(subjects.c.id)
             .where(
-                subjects.c.project == self._project,
+                subjects.c.project == self.project,
                 subjects.c.number == subject.number,
                 subjects.c.merged_into.is_(None),
             )
@@ -238,7 +248,7 @@ class Studies(Deliveries):
             # Whoever merges subjects meanwhile waits, or has done so and is seen.
             connection.execute(
                 sa.select(subjects.c.id)
-                .where(subjects.c.project == self._project, subjects.c.number == subject.number)
+                .where(subjects.c.project == self.project, subjects.c.number == subject.number)
                 .with_for_update(read=True)
             )
             same = connection.execute(
@@ -332,7 +342,7 @@ class Studies(Deliveries):
         """Return the studies in quarantine whose patients no list gives a number."""
         return self._select(
             sa.and_(
-                studies.c.project == self._project,
+                studies.c.project == self.project,
                 studies.c.state == State.QUARANTINED,
                 studies.c.reason.startswith(f"{NOT_LISTED}:"),
             )

@@ -207,7 +207,7 @@ def _mapping(config: Config, arguments: argparse.Namespace) -> None:
 
     mapping.check_directory(arguments.out_dir)
     crosswalk = Crosswalk.from_config(config)
-    profile = load_profile(config.profile, config.site_decisions)
+    profile = load_profile(config.profile_source(config.profile), config.site_decisions)
     engine = Engine(profile, Keys.derive(config.secret(), config.project))
     source = OrthancClient("the PHI Orthanc", config.orthanc)
     found = mapping.of_delivered(crosswalk, source, engine.map_uid, arguments.subject)

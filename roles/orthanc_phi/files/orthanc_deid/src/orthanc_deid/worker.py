@@ -26,6 +26,8 @@ from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_
 from orthanc_deid.jobs import Service, register_tasks
 from orthanc_deid.mailer import Mailer
 from orthanc_deid.orthanc_client import OrthancClient
+from orthanc_deid.project_runners import ProjectRunners
+from orthanc_deid.projects import Projects, join_by_rule
 
 log = logging.getLogger(__name__)
 
@@ -131,22 +133,33 @@ class _Worker:
 
 
 def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
-    crosswalk = Crosswalk.from_config(config)
+    projects = Projects.of(config)
+    crosswalk = Crosswalk.from_config(projects.all[0].config)
     source = OrthancClient("the PHI Orthanc", config.orthanc)
-    engines = Engines(config)
-    engines()  # a profile that cannot be used ends the worker here, not at the first study
-    runner = StudyRunner(
-        crosswalk=crosswalk,
-        source=source,
-        deidentification=engines,
-        courier=Courier(
-            crosswalk.studies,
-            open_destinations(config),
-            review=open_review(config) if config.forward else None,
-            filters={one.name: one.where for one in wanted_destinations(config)},
-        ),
-        always_review=config.review,
-        spool_dir=config.spool_dir,
-        stopping=stopping,
+    review = open_review(config) if config.forward else None
+    destinations = open_destinations(config)
+    filters = {one.name: one.where for one in wanted_destinations(config)}
+
+    def runner_of(project: Config) -> StudyRunner:
+        names = {one.name for one in wanted_destinations(project)}
+        engines = Engines(project)
+        engines()  # a profile that cannot be used ends the worker here, not at the first study
+        own = Crosswalk.from_config(project, crosswalk.engine)
+        served = [one for one in destinations if one.name in names]
+        return StudyRunner(
+            crosswalk=own,
+            source=source,
+            deidentification=engines,
+            courier=Courier(own.studies, served, review=review, filters=filters),
+            always_review=project.review,
+            spool_dir=config.spool_dir,
+            stopping=stopping,
+        )
+
+    runner = ProjectRunners(
+        crosswalk.studies,
+        {project.name: runner_of(project.config) for project in projects.all},
+        Courier(crosswalk.studies, destinations, review=review),
     )
-    return Service(crosswalk, source, runner, config.auto_anonymize, config.reconcile_minutes)
+    join = join_by_rule(projects, source)
+    return Service(crosswalk, source, runner, join, config.reconcile_minutes)
