@@ -25,6 +25,7 @@ from disk_removal import Removal
 from disk_state import Change, IndexUnavailableError, Record, UnknownStudyError
 from disk_tree import DEFAULT_PSEUDONYM, DEFAULT_TEMPLATE, parse_template
 from disk_writer import Instance, Result, Series, Study, Tree, TreeProblemError
+from page_files import PageFile, send_page
 
 # Orthanc keeps metadata of users under numbers from 1024 on.
 RECORD = 5120
@@ -164,6 +165,10 @@ def _queue() -> Queue:
 
 
 QUEUE = _queue()
+PAGES = {
+    name: PageFile.of(name, Path(__file__).with_name(name).read_bytes())
+    for name in ("tree.html", "tree.css", "tree.js", "site.css", "theme.js")
+}
 
 
 def on_change(change: int, level: int, resource: str) -> None:
@@ -214,6 +219,16 @@ def write_route(output: Any, uri: str, **request: Any) -> None:
     _answer_result(output, lambda: QUEUE.write_now(request["groups"][0]))
 
 
+def write_series_route(output: Any, uri: str, **request: Any) -> None:
+    """POST /disk/series/{id}/write: the same for the study of a series."""
+    del uri
+    if request["method"] != "POST":
+        output.SendMethodNotAllowed("POST")
+        return
+    series = request["groups"][0]
+    _answer_result(output, lambda: QUEUE.write_now(str(_get(f"/series/{series}")["ParentStudy"])))
+
+
 def remove_route(output: Any, uri: str, **request: Any) -> None:
     """POST /disk/studies/{id}/remove: delete a withdrawn study, its files in the tree first."""
     del uri
@@ -222,6 +237,18 @@ def remove_route(output: Any, uri: str, **request: Any) -> None:
         return
     study_id = request["groups"][0]
     _answer_result(output, lambda: QUEUE.remove_now(study_id))
+
+
+def page_route(output: Any, uri: str, **request: Any) -> None:
+    """GET /extra/tree.html and what belongs to it."""
+    if request["method"] != "GET":
+        output.SendMethodNotAllowed("GET")
+        return
+    file = PAGES.get(uri.removeprefix("/extra/"))
+    if file is None:
+        output.SendHttpStatusCode(404)
+        return
+    send_page(output, file, request["headers"].get("if-none-match"))
 
 
 def status_route(output: Any, uri: str, **request: Any) -> None:
@@ -239,4 +266,6 @@ orthanc.RegisterOnChangeCallback(on_change)
 orthanc.RegisterRestCallback("/disk/studies/([0-9a-f-]{44})", study_route)
 orthanc.RegisterRestCallback("/disk/studies/([0-9a-f-]{44})/write", write_route)
 orthanc.RegisterRestCallback("/disk/studies/([0-9a-f-]{44})/remove", remove_route)
+orthanc.RegisterRestCallback("/disk/series/([0-9a-f-]{44})/write", write_series_route)
+orthanc.RegisterRestCallback("/extra/.*", page_route)
 orthanc.RegisterRestCallback("/disk/status", status_route)

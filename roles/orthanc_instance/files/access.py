@@ -36,7 +36,7 @@ ORTHANC_ID = re.compile(PLACEHOLDERS["{id}"])
 # A browser says where a request comes from; other programs say nothing (W3C Fetch Metadata).
 OWN_SITES = {"", "none", "same-origin"}
 # What our own pages ask for. Requests of browsers that change something carry the page's token.
-PAGES = ("/deid/", "/extra/")
+PAGES = ("/deid/", "/disk/", "/extra/")
 
 
 class TableError(ValueError):

@@ -16,7 +16,7 @@ import orthanc
 
 import access
 from orthanc_deid.agent_client import AgentClient, Answer
-from page_files import HEADERS, PageFiles
+from page_files import PageFiles, send_page
 
 STOP_SECONDS = 5
 API = "/deid/v1/"
@@ -150,13 +150,7 @@ def on_page(output: Any, uri: str, **request: Any) -> None:
     if file is None:
         output.SendHttpStatusCode(404)
         return
-    for name, value in HEADERS.items():
-        output.SetHttpHeader(name, value)
-    output.SetHttpHeader("ETag", file.etag)
-    if request["headers"].get("if-none-match") == file.etag:
-        output.SendHttpStatusCode(304)
-    else:
-        output.AnswerBuffer(file.content, file.media_type)
+    send_page(output, file, request["headers"].get("if-none-match"))
 
 
 orthanc.RegisterOnChangeCallback(on_change)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of the pages, as the PHI Orthanc serves them below `/extra/`.
+"""The files of the pages, as an Orthanc serves them below `/extra/`.
 
 All of them are held in memory and looked up by their names, so that no request leads anywhere else.
 """
@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -53,6 +54,17 @@ class PageFile:
         """Return the file with this name and content."""
         media_type = TYPES.get(Path(name).suffix, OTHER_TYPE)
         return cls(media_type, content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def send_page(output: Any, file: PageFile, known: str | None) -> None:
+    """Send a file by Orthanc's answer, unless the browser has it already."""
+    for name, value in HEADERS.items():
+        output.SetHttpHeader(name, value)
+    output.SetHttpHeader("ETag", file.etag)
+    if known == file.etag:
+        output.SendHttpStatusCode(304)
+    else:
+        output.AnswerBuffer(file.content, file.media_type)
 
 
 class PageFiles:

@@ -1,0 +1,1 @@
+../../orthanc_phi/files/pages/shared/theme.js
