@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from orthanc_deid import destinations_folder
 from orthanc_deid.destination_config import Folder
 from orthanc_deid.destinations_folder import LISTS, FolderDestination
 from orthanc_deid.disk_tree import DEFAULT_PSEUDONYM, DEFAULT_TEMPLATE, parse_template
-from orthanc_deid.orthanc_client import TransientError
+from orthanc_deid.orthanc_client import CannotWithdrawError, TransientError
 
 from .conftest import Files, make_files
 
@@ -143,3 +144,20 @@ def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
     dataset.save_as(path)
     deliver(folder(tmp_path / "share"), files)
     assert list(written(tmp_path / "share").values()) == files.contents()
+
+
+@pytest.mark.parametrize("name", ["../kept.dcm", "/kept.dcm", "a/../../kept.dcm"])
+def test_a_list_that_others_changed_removes_nothing_outside(
+    files: Files, tmp_path: Path, name: str
+) -> None:
+    share, kept = folder(tmp_path / "share"), tmp_path / "kept.dcm"
+    kept.write_bytes(b"kept")
+    deliver(share, files)
+    told = tmp_path / "share" / LISTS / f"{files.study}.json"
+    told.write_text(json.dumps([str(kept) if name.startswith("/") else name]))
+    with pytest.raises(CannotWithdrawError, match="cannot be read"):
+        share.withdraw(files.study)
+    deliver(share, files)
+    assert kept.read_bytes() == b"kept"
+    share.withdraw(files.study)
+    assert written(tmp_path / "share") == {}

@@ -71,7 +71,7 @@ class FolderDestination:
         self.check()
         path = self._list(study_instance_uid)
         try:
-            for name in json.loads(path.read_text("utf-8")):
+            for name in _read_list(path):
                 file = self._root / name
                 file.unlink(missing_ok=True)
                 _remove_empty(file.parent, self._root)
@@ -137,7 +137,7 @@ class FolderDestination:
         """Note where the study will lie, before its first file; returns where it lay."""
         path = self._list(study_instance_uid)
         try:
-            before = set(json.loads(path.read_text("utf-8")))
+            before = _read_list(path)
         except (FileNotFoundError, ValueError):
             before = set()
         _write_bytes(path, json.dumps(sorted(now | before), indent=0).encode())
@@ -154,6 +154,19 @@ class FolderDestination:
             _remove_empty(old.parent, self._root)
         if before - now:
             _write_bytes(self._list(study_instance_uid), json.dumps(sorted(now), indent=0).encode())
+
+
+def _read_list(path: Path) -> set[str]:
+    """Return the names in a list; `ValueError` if it is none, or if one leads out of the folder.
+
+    Others may write into the folder, so a list is not believed what it says of other places.
+    """
+    names = json.loads(path.read_text("utf-8"))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(path)
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
+        raise ValueError(path)
+    return set(names)
 
 
 def _read_tags(path: Path) -> dict[str, str]:
