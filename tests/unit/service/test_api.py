@@ -58,9 +58,10 @@ def test_a_number_out_of_its_bounds_is_refused(value: str) -> None:
 
 
 def test_each_route_is_documented_and_nothing_else() -> None:
-    nothing = cast(Any, None)
-    some = cast(Any, _Nothing())
-    routes = agent.all_routes(some, some, nothing, nothing, nothing)
+    nothing = cast(Any, _Nothing())
+    routes = agent.all_routes(
+        nothing, nothing, nothing, nothing, downloads=nothing, fetcher=nothing
+    )
     document = json.loads(resources.files("orthanc_deid").joinpath("openapi.json").read_text())
     documented = {
         (method.upper(), path)
@@ -75,7 +76,7 @@ def test_each_route_is_documented_and_nothing_else() -> None:
 
 
 class _Nothing:
-    """Stands for settings and crosswalk where only the list of routes is asked for."""
+    """Stands for all that routes work with, where only their list is asked for."""
 
     def __getattr__(self, name: str) -> Any:
         return _Nothing()

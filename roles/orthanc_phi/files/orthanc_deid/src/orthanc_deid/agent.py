@@ -29,14 +29,20 @@ from orthanc_deid.api import Api, Request, Route
 from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.downloads import Downloads
+from orthanc_deid.fetcher import Fetcher
+from orthanc_deid.fetches import Fetches
 from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
+from orthanc_deid.pacs import Pacs
 from orthanc_deid.projects import Projects, join_by_rule
 from orthanc_deid.rest import StudyRoutes, study_finder
+from orthanc_deid.rest_fetches import FetchRoutes
+from orthanc_deid.rest_instances import InstanceRoutes
 from orthanc_deid.rest_lookup import LookupRoutes
 from orthanc_deid.rest_mail import MailRoutes
 from orthanc_deid.rest_me import MeRoutes
 from orthanc_deid.rest_metrics import MetricsRoutes
+from orthanc_deid.rest_patients import PatientRoutes
 from orthanc_deid.rest_review import ReviewRoutes
 from orthanc_deid.rest_search import SearchRoutes
 from orthanc_deid.rest_work import WorkRoutes
@@ -107,12 +113,14 @@ class Agent:
                 return self._api.answer(Request.of(request))
 
 
-def all_routes(
+def all_routes(  # noqa: PLR0913 - it joins all parts of the API
     config: Config,
     crosswalk: Crosswalk,
     queue: PluginQueue,
     phi: OrthancClient,
+    *,
     downloads: Downloads,
+    fetcher: Fetcher,
 ) -> list[Route]:
     """Return every route of the API."""
     parts = (
@@ -130,6 +138,9 @@ def all_routes(
         ReviewRoutes(crosswalk, queue, phi),
         WorkRoutes(config, crosswalk),
         MailRoutes(config, crosswalk),
+        FetchRoutes(fetcher, crosswalk.held),
+        PatientRoutes(crosswalk),
+        InstanceRoutes(phi, crosswalk.studies.find_orthanc, config.secret, config.project),
     )
     return [route for part in parts for route in part.routes()]
 
@@ -162,7 +173,9 @@ def main(path: Path) -> None:
     phi = OrthancClient("the PHI Orthanc", config.orthanc)
     with open_queue(config.database.parameters()) as queue:
         downloads = Downloads()
-        api = Api(all_routes(config, crosswalk, queue, phi, downloads))
+        fetcher = Fetcher(Fetches(crosswalk.engine), Pacs(phi, config.pacs))
+        fetcher.start()
+        api = Api(all_routes(config, crosswalk, queue, phi, downloads=downloads, fetcher=fetcher))
         join = join_by_rule(projects, phi)
         agent = Agent(crosswalk, queue, phi, api, downloads, join=join)
         serve(sys.stdin, sys.stdout, agent.answer)

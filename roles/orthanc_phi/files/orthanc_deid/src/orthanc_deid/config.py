@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -76,6 +76,14 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
+class PacsNode:
+    """A DICOM node that studies are fetched from, and how it gives them away."""
+
+    name: str
+    retrieve: Literal["move", "get"] = "move"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings of the service."""
 
@@ -99,6 +107,7 @@ class Config:
     timezone: str
     public_urls: Mapping[str, str]
     mail: MailConfig | None
+    pacs: tuple[PacsNode, ...]
     projects: tuple[Project, ...] = ()
 
     def profile_source(self, name: str) -> str | Mapping[str, Any]:
@@ -182,6 +191,7 @@ def _read_config(reader: Reader) -> Config:
         timezone=_read_timezone(reader),
         public_urls=_read_public_urls(reader),
         mail=read_mail(reader),
+        pacs=tuple(_read_pacs_node(item) for item in reader.each("pacs")),
     )
     if config.forward and not config.destinations:
         reader.wrong("destinations", "is empty; name at least one, or set forward to false")
@@ -213,6 +223,12 @@ def _read_profile_files(reader: Reader) -> dict[str, str]:
         if not isinstance(text, str):
             reader.wrong(f"profile_files.{name}", "must be the text of a profile")
     return files
+
+
+def _read_pacs_node(reader: Reader) -> PacsNode:
+    node = PacsNode(reader.text("name"), reader.choice("retrieve", ("move", "get"), "move"))
+    reader.refuse_unknown()
+    return node
 
 
 def _read_site_decisions(reader: Reader) -> dict[str, Any]:

@@ -41,9 +41,10 @@ class Search:
         accession: the beginning of the Accession Number, or all of it.
         date_from, date_to: YYYYMMDD, both included.
         description: parts of the Study Description.
-        modality, source: exactly.
+        modality, source, orthanc_id: exactly.
+        patient_ids: any of these.
         states: of the crosswalk; `unknown` is a study that it does not know yet.
-        sort: one of `SORTS`; `newest` turns it round.
+        sort: one of `SORTS`.
     """
 
     patient: str = ""
@@ -53,6 +54,8 @@ class Search:
     description: str = ""
     modality: str = ""
     source: str = ""
+    orthanc_id: str = ""
+    patient_ids: frozenset[str] = frozenset()
     states: frozenset[str] = frozenset()
     sort: str = "received"
     descending: bool = True
@@ -192,6 +195,14 @@ class HeldStudies:
                 found.setdefault(row["orthanc_id"], []).append(Standing(**row))
         return found
 
+    def held_of(self, study_instance_uids: Iterable[str]) -> set[str]:
+        """Return those of some Study Instance UIDs that the Orthanc holds."""
+        query = sa.select(held_studies.c.study_instance_uid).where(
+            held_studies.c.study_instance_uid.in_(list(study_instance_uids))
+        )
+        with self._engine.connect() as connection:
+            return set(connection.scalars(query))
+
     def sources(self) -> list[str]:
         """Return every application entity title that has sent something."""
         query = sa.select(held_studies.c.source).distinct().order_by(held_studies.c.source)
@@ -242,25 +253,29 @@ def _is_anonymous() -> sa.Exists:
 
 def _conditions(search: Search) -> Iterator[sa.ColumnElement[bool]]:
     columns = held_studies.c
-    for column, text in (
-        (columns.folded_patient, search.patient),
-        (columns.folded_description, search.description),
-    ):
-        for word in fold(text).split():
-            yield column.contains(word, autoescape=True)
+    for word in fold(search.patient).split():
+        yield columns.folded_patient.contains(word, autoescape=True)
+    for word in fold(search.description).split():
+        yield columns.folded_description.contains(word, autoescape=True)
     if search.accession:
         yield columns.accession.startswith(search.accession, autoescape=True)
-    if search.date_from:
-        yield columns.study_date >= search.date_from
-    if search.date_to:
-        yield columns.study_date.between("0", search.date_to)
     if search.modality:
         yield columns.modalities.contains(f" {search.modality} ", autoescape=True)
+    if search.date_from or search.date_to:
+        yield columns.study_date.between(search.date_from or "0", search.date_to or "9" * 8)
+    yield from _exact_conditions(search)
+
+
+def _exact_conditions(search: Search) -> Iterator[sa.ColumnElement[bool]]:
+    columns = held_studies.c
     if search.source:
         yield columns.source == search.source
+    if search.orthanc_id:
+        yield columns.orthanc_id == search.orthanc_id
+    if search.patient_ids:
+        yield columns.patient_id.in_(search.patient_ids)
     if search.states:
-        known = (
-            sa.exists().where(studies.c.orthanc_id == columns.orthanc_id).correlate(held_studies)
-        )
+        here = studies.c.orthanc_id == columns.orthanc_id
+        known = sa.exists().where(here).correlate(held_studies)
         in_state = known.where(studies.c.state.in_(search.states))
         yield sa.or_(in_state, ~known) if "unknown" in search.states else in_state

@@ -104,6 +104,43 @@ class OrthancClient:
         found: dict[str, Any] = self._json("GET", f"/studies/{orthanc_id}?{wanted}")
         return found
 
+    def contents(self, orthanc_id: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return all that the index says of a study's series and instances."""
+        return (
+            self._json("GET", f"/studies/{orthanc_id}/series"),
+            self._json("GET", f"/studies/{orthanc_id}/instances"),
+        )
+
+    def query_node(self, node: str, query: dict[str, Any], most: int) -> list[dict[str, Any]]:
+        """Return what a DICOM node answers to a C-FIND, `most` answers at most."""
+        made = self._once("POST", f"/modalities/{node}/query", query)
+        answers = f"/queries/{made['ID']}/answers"
+        return [
+            self._json("GET", f"{answers}/{number}/content?simplify")
+            for number in self._json("GET", answers)[:most]
+        ]
+
+    def retrieve(self, node: str, how: str, study_instance_uid: str) -> str:
+        """Have a study brought here by C-MOVE or C-GET; returns the job that does it."""
+        wanted = {
+            "Level": "Study",
+            "Resources": [{"StudyInstanceUID": study_instance_uid}],
+            "Asynchronous": True,
+        }
+        return str(self._once("POST", f"/modalities/{node}/{how}", wanted)["ID"])
+
+    def job(self, job: str) -> dict[str, Any]:
+        """Return what Orthanc tells of a job; raises `GoneError` if it has forgotten it."""
+        told: dict[str, Any] = self._json("GET", f"/jobs/{job}")
+        return told
+
+    def _once(self, method: str, path: str, content: dict[str, Any]) -> Any:
+        """Ask what must not be repeated by itself: a node that does not answer costs its time."""
+        try:
+            return self._send(method, path, json.dumps(content).encode()).json()
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+
     def source(self, orthanc_id: str) -> str:
         """Return the application entity title that sent a study; empty if none did."""
         first = self.first_instances(orthanc_id)

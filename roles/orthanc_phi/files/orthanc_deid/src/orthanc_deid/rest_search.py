@@ -69,6 +69,7 @@ def read_search(request: Request) -> Search:
         description=request.text("description"),
         modality=request.text("modality").upper(),
         source=request.text("source"),
+        orthanc_id=request.text("study"),
         states=states,
         sort=sort.removeprefix("-"),
         descending=sort.startswith("-"),

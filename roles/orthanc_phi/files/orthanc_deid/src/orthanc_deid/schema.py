@@ -292,7 +292,7 @@ held_studies = sa.Table(
     sa.Column("last_update", sa.Text, nullable=False),
     sa.Column("study_instance_uid", sa.Text, nullable=False, server_default="", index=True),
     sa.Column("patient_name", sa.Text, nullable=False, server_default=""),
-    sa.Column("patient_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("patient_id", sa.Text, nullable=False, server_default="", index=True),
     sa.Column("birth_date", sa.Text, nullable=False, server_default=""),
     sa.Column("accession", sa.Text, nullable=False, server_default=""),
     # YYYYMMDD

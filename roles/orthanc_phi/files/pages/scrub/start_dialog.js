@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// How the chosen studies are to be anonymized: asked once for all of them, then started.
+import { get, post } from "../shared/api.js";
+import { fill, h, notice, told } from "../shared/dom.js";
+import { count, day, person } from "../shared/words.js";
+
+const SHOWN = 20; // patients whose pseudonym is looked up at once
+
+/** Ask, and start the studies; `started(text, kind)` is told what came of it. */
+export async function askToStart(dialog, studies, { started }) {
+  const place = h("div");
+  const plan = h("tbody");
+  const done = studies.filter((study) => study.projects.some((one) => one.state === "delivered"));
+  const form = h("form", { method: "dialog" }, place,
+    h("div", { class: "plan", tabindex: 0, role: "region", "aria-label": "The chosen studies" },
+      h("table", {}, h("thead", {}, h("tr", {}, ["Patient", "Study", "Becomes"].map((word) => h("th", { scope: "col" }, word)))), plan)),
+    h("div", { id: "choices" }),
+    h("label", { class: "inline" }, h("input", { type: "checkbox", name: "review" }),
+      "Show me the result first: it comes back to PHI and goes out when somebody releases it"),
+    done.length ? h("label", { class: "inline" }, h("input", { type: "checkbox", name: "force" }),
+      `Do it again for ${count(done.length, "study", "studies")} that ${done.length === 1 ? "is" : "are"} delivered already`) : null,
+    h("label", {}, "Note ", h("input", { name: "note", maxlength: 500, placeholder: "Why, for the record (optional; no patient's data)" })));
+  const startButton = h("button", { class: "primary", type: "button" }, `Start ${count(studies.length, "study", "studies")}`);
+  fill(dialog,
+    h("header", {}, h("h2", { id: "dialog-title" }, `Anonymize ${count(studies.length, "study", "studies")}`),
+      h("button", { class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, "×")),
+    form,
+    h("footer", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), startButton));
+  dialog.showModal();
+  fill(plan, studies.slice(0, 200).map(planRow));
+  offerProfiles(form);
+  startButton.addEventListener("click", async () => {
+    startButton.disabled = true;
+    const outcome = await startAll(studies, choices(form), (number) => {
+      startButton.textContent = `Started ${number} of ${studies.length}`;
+    });
+    dialog.close();
+    started(...words(outcome));
+  });
+  await showPseudonyms(studies, plan).catch((error) => notice(place, "bad", error.message));
+}
+
+const planRow = (study) => h("tr", { "data-study": study.orthanc_id },
+  h("td", {}, told(person(study.patient_name)), h("span", { class: "second" }, told(study.patient_id))),
+  h("td", {}, `${day(study.study_date)} `, told(study.description)),
+  h("td", { class: "becomes soft" }, "…"));
+
+/** Look up what each patient will be called; of many, only the first ones. */
+async function showPseudonyms(studies, plan) {
+  for (const [index, study] of studies.entries()) {
+    const cell = plan.querySelector(`tr[data-study="${study.orthanc_id}"] .becomes`);
+    if (!cell) return;
+    if (index >= SHOWN) {
+      cell.textContent = "";
+      continue;
+    }
+    const { pseudonym, subjects } = await get(`studies/${study.orthanc_id}/patient`);
+    fill(cell, h("code", {}, pseudonym.patient_name),
+      h("span", { class: "second" }, subjects.length ? "a patient who is known already" : "the next free number"));
+  }
+}
+
+async function offerProfiles(form) {
+  const { profiles = [] } = await get("status").catch(() => ({}));
+  if (profiles.length < 2) return;
+  form.querySelector("#choices").append(h("label", {}, "Profile ",
+    h("select", { name: "profile" }, h("option", { value: "" }, "As the project says"), profiles.map((name) => h("option", {}, name)))));
+}
+
+function choices(form) {
+  const { review, force, note, profile } = form.elements;
+  return {
+    ...(review.checked && { review: true }),
+    ...(force?.checked && { force: true }),
+    ...(note.value.trim() && { note: note.value.trim() }),
+    ...(profile?.value && { profile: profile.value }),
+  };
+}
+
+async function startAll(studies, choice, tell) {
+  const outcome = { started: 0, kept: 0, failed: [] };
+  for (const study of studies) {
+    try {
+      const now = await post(`studies/${study.orthanc_id}/anonymize`, choice);
+      if (now.state === "delivered") outcome.kept += 1;
+      else outcome.started += 1;
+    } catch (error) {
+      outcome.failed.push([study, error]);
+    }
+    tell(outcome.started + outcome.kept);
+  }
+  return outcome;
+}
+
+function words({ started, kept, failed }) {
+  const parts = [];
+  if (started) parts.push(`${count(started, "study was", "studies were")} started.`);
+  if (kept) parts.push(`${count(kept, "study is", "studies are")} delivered already and unchanged.`);
+  for (const [study, error] of failed.slice(0, 3)) parts.push(`${day(study.study_date)} ${study.accession}: ${error.message}`);
+  if (failed.length > 3) parts.push(`And ${failed.length - 3} more failed.`);
+  return [parts.join(" "), failed.length ? "bad" : "good"];
+}
