@@ -10,21 +10,23 @@ import pytest
 import deployed
 from deployed import Runs
 
+REMOVE = ("-e", "{orthanc_site_remove_data: true, orthanc_site_remove_backups: true}")
+
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Runs]:
-    """Deploy the site from nothing: predicted in check mode first, then for real."""
-    if deployed.CONFIG.exists():  # of a run that was cut off
-        deployed.playbook(
-            "remove", "-e", "{orthanc_site_remove_data: true, orthanc_site_remove_backups: true}"
-        )
+    """Deploy the site from nothing: predicted in check mode first, then for real.
+
+    With `E2E_KEEP` it stays afterwards, and the next run brings it up to date instead.
+    """
+    keep = bool(os.environ.get("E2E_KEEP"))
+    if deployed.CONFIG.exists() and not keep:  # of a run that was cut off
+        deployed.playbook("remove", *REMOVE)
     predicted = deployed.playbook("site", "--check", "--diff")
     first = deployed.playbook("site", "--diff")
     yield Runs(predicted, first)
-    if not os.environ.get("E2E_KEEP"):
-        deployed.playbook(
-            "remove", "-e", "{orthanc_site_remove_data: true, orthanc_site_remove_backups: true}"
-        )
+    if not keep:
+        deployed.playbook("remove", *REMOVE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
