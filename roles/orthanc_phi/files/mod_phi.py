@@ -93,6 +93,7 @@ def send(output: Any, answer: Answer) -> None:
 def send_file(output: Any, piece: dict[str, Any]) -> None:
     """Send a file piece by piece as the agent makes it; if that fails, the file breaks off."""
     output.SetHttpHeader("Content-Disposition", f'attachment; filename="{piece["name"]}"')
+    output.SetHttpHeader("X-Download", piece["number"])
     output.StartStreamAnswer(piece["type"])
     while True:
         if piece["data"]:

@@ -14,6 +14,7 @@ import pytest
 from orthanc_deid import agent
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import Api, ApiError, Request, Route
+from orthanc_deid.downloads import Downloads
 
 STUDY = "0123abcd" + "-0123abcd" * 4
 
@@ -60,7 +61,7 @@ def test_a_number_out_of_its_bounds_is_refused(value: str) -> None:
 def test_each_route_is_documented_and_nothing_else() -> None:
     nothing = cast(Any, _Nothing())
     routes = agent.all_routes(
-        nothing, nothing, nothing, nothing, downloads=nothing, fetcher=nothing
+        nothing, nothing, nothing, nothing, downloads=Downloads(), fetcher=nothing
     )
     document = json.loads(resources.files("orthanc_deid").joinpath("openapi.json").read_text())
     documented = {

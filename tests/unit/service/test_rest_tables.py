@@ -75,6 +75,7 @@ class Desk:
         self.api = Api(
             [
                 *LookupRoutes(self.crosswalk, self.downloads).routes(),
+                *self.downloads.routes(),
                 *ReviewRoutes(self.crosswalk, self, Phi()).routes(),  # type: ignore[arg-type]
                 *WorkRoutes(config, self.crosswalk).routes(),
             ]
@@ -151,6 +152,7 @@ def received(desk: Desk, answer: Any) -> bytes:
         assert status == 200
         content += base64.b64decode(piece["data"])
     assert desk.downloads.more(piece["number"])[0] == 410
+    assert desk.ask("GET", f"/downloads/{piece['number']}") == (200, {"bytes": len(content)})
     return content
 
 
@@ -166,6 +168,13 @@ def test_an_export_is_sent_in_pieces_and_leaves_events(desk: Desk, kind: str, be
         ("ann", "lookup exported", f"{kind}; by nothing"),
         ("ann", "lookup export ended", f"{len(content)} bytes"),
     ]
+
+
+def test_a_file_that_broke_off_has_no_length(desk: Desk) -> None:
+    kept(desk.crosswalk)
+    _, answer = desk.ask("POST", "/lookup/export")
+    number = answer["download"]["number"]
+    assert desk.ask("GET", f"/downloads/{number}")[0] == 404
 
 
 def test_an_export_that_makes_no_sense_is_400(desk: Desk) -> None:

@@ -103,12 +103,13 @@ export const remove = (path) => request("DELETE", at(api, path));
 /** POST `/deid/v1/PATH` and save what comes as a file, by the name that the server gives it. */
 export async function saveFile(path, content) {
   const answer = await answered("POST", at(api, path), content);
-  let blob;
-  try {
-    blob = await answer.blob();
-  } catch {
-    throw new ApiError(0, "The file broke off on its way. Ask for it again.");
-  }
+  const broken = new ApiError(0, "The file broke off on its way. Ask for it again.");
+  const blob = await answer.blob().catch(() => {
+    throw broken;
+  });
+  // Orthanc ends a file that broke off like any other.
+  const whole = await get(`downloads/${answer.headers.get("X-Download")}`).catch(() => null);
+  if (whole?.bytes !== blob.size) throw broken;
   const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"))?.[1] ?? "file";
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

@@ -135,6 +135,7 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
             [project.name for project in config.projects],
         ),
         LookupRoutes(crosswalk, downloads),
+        downloads,
         ReviewRoutes(crosswalk, queue, phi),
         WorkRoutes(config, crosswalk),
         MailRoutes(config, crosswalk),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files that are made while they are sent: the plugin asks for one piece after the other.
 
-So neither this process nor Orthanc's ever holds a whole file.
+So neither this process nor Orthanc's ever holds a whole file. Orthanc tells no length beforehand,
+and ends a file that broke off like any other: who gets one asks afterwards how long it should be.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orthanc_deid.agent_client import Answer
-from orthanc_deid.api import ApiError
+from orthanc_deid.api import ApiError, Request, Route
 
 AT_ONCE: Final = 4
 FORGOTTEN_SECONDS: Final = 120.0
+REMEMBERED: Final = 100
 
 
 @dataclass(slots=True)
 class _Download:
     pieces: Iterator[bytes]
     asked_at: float
+    size: int = 0
 
 
 class Downloads:
@@ -34,6 +37,19 @@ class Downloads:
         self._clock = clock
         self._lock = threading.Lock()
         self._open: dict[str, _Download] = {}
+        self._whole: dict[str, int] = {}
+
+    def routes(self) -> list[Route]:
+        """Return the route by which a file's length is asked for."""
+        return [Route("GET", "/downloads/{download}", self.size)]
+
+    def size(self, _request: Request, download: str) -> Answer:
+        """Tell how many bytes a file has, once all of it was sent."""
+        with self._lock:
+            size = self._whole.get(download)
+        if size is None:
+            raise ApiError(404, "this file was not sent as a whole; ask for it again")
+        return 200, {"bytes": size}
 
     def begin(self, name: str, media_type: str, pieces: Iterator[bytes]) -> Answer:
         """Return the answer that has the plugin send a file: its name, type and first piece.
@@ -62,8 +78,13 @@ class Downloads:
             self._end(number)
             raise
         download.asked_at = self._clock()
+        download.size += len(piece or b"")
         if piece is None:
             self._end(number)
+            with self._lock:
+                self._whole[number] = download.size
+                while len(self._whole) > REMEMBERED:
+                    del self._whole[next(iter(self._whole))]
         data = base64.b64encode(piece or b"").decode()
         return 200, {"number": number, "data": data, "last": piece is None}
 
