@@ -70,7 +70,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{11,127}\Z")
 # What can stand in a quoted argument of Apache's, and in a regular expression between #.
 PLAIN = re.compile(r"[^\x00-\x1f\x7f\"'#\\]+\Z")
-RESERVED = {"oidc", "Shibboleth.sso", "mellon"}
+RESERVED = {"oidc", "Shibboleth.sso", "mellon", "unavailable"}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 

@@ -235,6 +235,38 @@ def test_no_path_and_no_query_of_a_person_gets_into_a_log() -> None:
     assert not [text for text in logs if "SMITHXJOHN" in text]
 
 
+def test_an_orthanc_that_is_away_is_told_by_a_plain_page() -> None:
+    deployed.docker("stop", "e2e-anon")
+    try:
+        with person("vera") as vera:
+            answer = vera.get("/e2e-anon/app/explorer.html")
+    finally:
+        deployed.docker("start", "e2e-anon")
+
+    assert answer.status_code == httpx.codes.BAD_GATEWAY
+    assert "The imaging server is not available" in answer.text
+    assert "e2e-anon" not in answer.text.replace(SITE, "")
+    with person("vera") as vera:
+        deployed.wait_for("Anon is back", lambda: vera.get("/e2e-anon/system").is_success)
+
+
+def test_dicomweb_tells_the_addresses_by_which_it_was_asked(tmp_path: Path) -> None:
+    (instance,), _ = planted_study("CT_small.dcm", 1)
+    instance.save_as(tmp_path / "ct.dcm", enforce_file_format=True)
+    with person("adam", Forwarded="host=evil.example;proto=http") as adam:
+        posted = adam.post("/e2e-phi/instances", content=(tmp_path / "ct.dcm").read_bytes())
+        query = {"StudyInstanceUID": instance.StudyInstanceUID}
+        (study,) = adam.get("/e2e-phi/dicom-web/studies", params=query).json()
+    with deployed.client("phi", "viewer") as viewer:
+        (direct,) = viewer.get("/dicom-web/studies", params=query).json()
+
+    assert posted.is_success
+    (url,) = study["00081190"]["Value"]
+    assert url == f"{SITE}/e2e-phi/dicom-web/studies/{instance.StudyInstanceUID}"
+    (url,) = direct["00081190"]["Value"]
+    assert url.startswith(f"https://localhost:{deployed.PORTS['phi']}/dicom-web/studies/")
+
+
 def test_the_site_speaks_modern_tls_and_tells_browsers_to_be_careful() -> None:
     with person("vera") as vera:
         answer = vera.get("/e2e-phi/app/explorer.html")
@@ -263,10 +295,12 @@ def test_an_orthanc_with_another_authoritys_certificate_is_refused(tmp_path: Pat
     try:
         subprocess.run(["apache2ctl", "-k", "graceful"], check=True)
         with person("vera") as vera:
-            deployed.wait_for(
+            answer = deployed.wait_for(
                 "the false Orthanc is refused",
-                lambda: "Proxy Error" in vera.get("/e2e-anon/system").text,
+                lambda: (answer := vera.get("/e2e-anon/system")).is_error and answer,
             )
+            assert answer.status_code == httpx.codes.BAD_GATEWAY
+            assert "The imaging server is not available" in answer.text
     finally:
         authority.write_bytes(good)
         subprocess.run(["apache2ctl", "-k", "graceful"], check=True)

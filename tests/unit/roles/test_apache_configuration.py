@@ -15,9 +15,9 @@ import yaml
 
 ROLE = Path(__file__).parents[3] / "roles/apache_proxy"
 MODULES = (
-    "mpm_event", "authn_core", "authn_file", "authz_core", "authz_host", "authz_user",
-    "auth_basic", "setenvif", "headers", "proxy", "proxy_http", "reqtimeout", "rewrite",
-    "socache_shmcb", "ssl", "ldap", "authnz_ldap", "auth_openidc",
+    "mpm_event", "alias", "asis", "authn_core", "authn_file", "authz_core", "authz_host",
+    "authz_user", "auth_basic", "setenvif", "headers", "proxy", "proxy_http", "reqtimeout",
+    "rewrite", "socache_shmcb", "ssl", "ldap", "authnz_ldap", "auth_openidc",
 )  # fmt: skip
 GROUPS = [
     {"name": "admins", "account": "administrator"},
