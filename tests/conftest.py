@@ -1,0 +1,47 @@
+"""Prints the table of attacks: what was tried, what stopped it, and whether it held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+PROPERTY = "attack"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known by which a test says what it tries."""
+    config.addinivalue_line(
+        "markers", "attack(by, tries, stopped_by): a row of the table in docs/security.md"
+    )
+
+
+def attacks(items: list[pytest.Item]) -> Iterator[tuple[pytest.Item, tuple[str, str, str]]]:
+    """Yield each test that is an attack, with who tries what and what stops it."""
+    for item in items:
+        if marker := item.get_closest_marker("attack"):
+            by, tries, stopped_by = marker.args
+            yield item, (by, tries, stopped_by)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the report of each attack tell its row of the table."""
+    for item, row in attacks(items):
+        item.user_properties.append((PROPERTY, row))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table, one row for all tests of an attack."""
+    held: dict[tuple[str, str, str], bool] = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, row in report.user_properties:
+                if name == PROPERTY:
+                    held[row] = held.get(row, True) and outcome == "passed"
+    if not held:
+        return
+    terminalreporter.section("attacks")
+    terminalreporter.write_line("| from | tried | stopped by | held |")
+    terminalreporter.write_line("| --- | --- | --- | --- |")
+    for row, good in sorted(held.items()):
+        terminalreporter.write_line(f"| {' | '.join(row)} | {'yes' if good else '**no**'} |")
