@@ -20,9 +20,10 @@ Policy = Mapping[str, Any]
 Resolved = Mapping[str, Sequence[str]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# The ports inside every Orthanc's container, and the settings that publish them.
-CONTAINER_PORTS = {"dicom": 4242, "web": 8042}
-PUBLISHED_BY = {"dicom": "dicom_port", "web": "http_port"}
+# The ports inside the containers of a kind, and the settings that publish them. The database's is
+# published for workers on other hosts only.
+CONTAINER_PORTS = {"dicom": 4242, "web": 8042, "database": 5432}
+PUBLISHED_BY = {"dicom": "dicom_port", "web": "http_port", "database": "database_port"}
 REJECT_WITH = {4: "icmp-admin-prohibited", 6: "icmp6-adm-prohibited"}
 ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED"
 NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z")
@@ -127,6 +128,7 @@ class _Rules:
             (kind, service, int(own["ports"][PUBLISHED_BY[service]]))
             for kind, own in self.kinds.items()
             for service in CONTAINER_PORTS
+            if PUBLISHED_BY[service] in own["ports"]
         ]
 
     def lines(self) -> Iterator[str]:
@@ -276,7 +278,7 @@ def firewall_problems(policy: Policy, resolved: Resolved, ssh_ports: Iterable[in
 
 def _named_ports(policy: Policy) -> Iterator[tuple[str, int]]:
     for kind, own in policy["kinds"].items():
-        for name in PUBLISHED_BY.values():
+        for name in own["ports"]:
             yield f"orthanc_{kind}_{name}", int(own["ports"][name])
     for port in policy["proxy_ports"]:
         yield "firewall_proxy_ports", int(port)
