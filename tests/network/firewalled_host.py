@@ -133,7 +133,7 @@ class FirewalledHost:
             self.docker("network", "create", network,
                         "--opt", f"com.docker.network.bridge.name={network}")  # fmt: skip
         self._run("orthanc-phi", "orthanc-phi", "4242 8042", "4242:4242", "127.0.0.1:8042:8042")
-        self._run("orthanc-phi-db", "orthanc-phi", "5432")
+        self._run("orthanc-phi-db", "orthanc-phi", "5432", "5432:5432")
         self._run("worker", "orthanc-phi", "1")
         self._run("orthanc-anon", "orthanc-anon", "4242 8042", "4243:4242", "8043:8042")
         self._run("other", "bridge", "1")
@@ -225,6 +225,19 @@ class FirewalledHost:
         finally:
             server.kill()
             server.wait()
+
+    @contextmanager
+    def metadata_service(self) -> Iterator[str]:
+        """Have what clouds offer to their machines, at the address that they all use."""
+        address = "169.254.169.254"
+        run(*within(STRANGER), "ip", "address", "add", f"{address}/32", "dev", "eth0")
+        run(*within(HOST), "ip", "route", "add", address, "via", "10.77.2.2")
+        try:
+            with self.listener(STRANGER, 80):
+                yield address
+        finally:
+            run(*within(HOST), "ip", "route", "delete", address)
+            run(*within(STRANGER), "ip", "address", "delete", f"{address}/32", "dev", "eth0")
 
     @contextmanager
     def connection(

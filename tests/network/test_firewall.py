@@ -14,6 +14,11 @@ import pytest
 from firewalled_host import HOST, NOBODY, SCANNER, STRANGER, WWW_DATA, FirewalledHost
 
 Policy = dict[str, Any]
+# Who tries, as the table in docs/security.md names them.
+NEIGHBOUR = "a neighbour in the network"
+CONTAINER = "inside Anon's container"
+PHI = "inside a container of PHI"
+LOCAL = "another user of the host"
 TO_SCANNER, TO_STRANGER = "10.77.1.1", "10.77.2.1"
 
 
@@ -85,6 +90,11 @@ def test_without_rules_everything_is_open(host: FirewalledHost) -> None:
     assert host.container_calls("orthanc-anon", TO_STRANGER, 4242)
 
 
+@pytest.mark.attack(
+    NEIGHBOUR,
+    "calls the DICOM port from an address that is no scanner's",
+    "the firewall",
+)
 def test_the_scanner_reaches_the_dicom_port_and_a_stranger_does_not(
     guarded: FirewalledHost,
 ) -> None:
@@ -92,11 +102,21 @@ def test_the_scanner_reaches_the_dicom_port_and_a_stranger_does_not(
     assert not guarded.calls(STRANGER, TO_STRANGER, 4242)
 
 
+@pytest.mark.attack(
+    NEIGHBOUR,
+    "has a scanner's address and calls other ports",
+    "the firewall: a list for each port",
+)
 def test_a_scanner_reaches_no_port_but_its_own(guarded: FirewalledHost) -> None:
     assert not guarded.calls(SCANNER, TO_SCANNER, 4243)
     assert not guarded.calls(SCANNER, TO_SCANNER, 8043)
 
 
+@pytest.mark.attack(
+    NEIGHBOUR,
+    "goes by a route to a container that publishes a port",
+    "the firewall: only what was called at the published port",
+)
 def test_nobody_reaches_a_container_by_a_route_to_its_own_address(guarded: FirewalledHost) -> None:
     assert not guarded.calls(STRANGER, guarded.address("orthanc-phi"), 4242)
     assert not guarded.calls(SCANNER, guarded.address("orthanc-phi-db"), 5432)
@@ -115,12 +135,22 @@ def test_phi_reaches_the_web_port_of_anon_and_nothing_else_there(guarded: Firewa
     assert not guarded.container_calls("worker", guarded.address("orthanc-anon"), 8042)
 
 
+@pytest.mark.attack(
+    CONTAINER,
+    "calls PHI by any address of the host or of its containers",
+    "the firewall",
+)
 def test_anon_reaches_nothing_of_phi(guarded: FirewalledHost) -> None:
     assert not guarded.container_calls("orthanc-anon", TO_STRANGER, 4242)
     assert not guarded.container_calls("orthanc-anon", guarded.address("orthanc-phi"), 8042)
     assert not guarded.container_calls("orthanc-anon", guarded.address("orthanc-phi-db"), 5432)
 
 
+@pytest.mark.attack(
+    LOCAL,
+    "calls the databases",
+    "the firewall: their own network only",
+)
 def test_a_database_is_reached_from_its_own_network_only(guarded: FirewalledHost) -> None:
     database = guarded.address("orthanc-phi-db")
 
@@ -129,6 +159,11 @@ def test_a_database_is_reached_from_its_own_network_only(guarded: FirewalledHost
     assert not guarded.calls(HOST, database, 5432, NOBODY)
 
 
+@pytest.mark.attack(
+    LOCAL,
+    "calls the HTTPS ports by any address",
+    "the firewall: only Apache's user and root",
+)
 def test_apache_and_root_reach_the_web_ports_and_other_local_users_do_not(
     guarded: FirewalledHost,
 ) -> None:
@@ -162,6 +197,11 @@ def test_a_scanner_on_the_host_itself_reaches_the_dicom_port(
     assert not host.calls(HOST, TO_STRANGER, 4242, NOBODY)
 
 
+@pytest.mark.attack(
+    PHI,
+    "sends identified data to another machine",
+    "the firewall: destinations only",
+)
 def test_phi_goes_to_its_destinations_only(guarded: FirewalledHost) -> None:
     with guarded.listener(STRANGER, 8044), guarded.listener(STRANGER, 8045):
         assert guarded.container_calls("worker", "10.77.2.2", 8044)
@@ -170,6 +210,11 @@ def test_phi_goes_to_its_destinations_only(guarded: FirewalledHost) -> None:
         assert guarded.container_calls("other", "10.77.2.2", 8045)
 
 
+@pytest.mark.attack(
+    CONTAINER,
+    "calls SSH and other services of the host",
+    "the firewall",
+)
 def test_phi_reaches_no_service_of_the_host(guarded: FirewalledHost) -> None:
     with guarded.listener(HOST, 2222):
         assert not guarded.container_calls("worker", TO_STRANGER, 2222)
@@ -187,6 +232,11 @@ def test_a_mail_relay_on_the_host_is_reached_when_it_is_listed(
         assert not host.container_calls("orthanc-anon", TO_STRANGER, 2525)
 
 
+@pytest.mark.attack(
+    NEIGHBOUR,
+    "comes by IPv6",
+    "the same rules for IPv6",
+)
 def test_ipv6_is_open_to_whom_it_lists_and_closed_to_others(guarded: FirewalledHost) -> None:
     assert guarded.calls(SCANNER, "fd77:1::1", 4243)
     assert not guarded.calls(STRANGER, "fd77:2::1", 4243)
@@ -200,6 +250,38 @@ def test_apache_is_open_to_its_networks(guarded: FirewalledHost) -> None:
         assert guarded.calls(SCANNER, TO_SCANNER, 443)
         assert not guarded.calls(STRANGER, TO_STRANGER, 443)
         assert guarded.calls(HOST, "127.0.0.1", 443, NOBODY)
+
+
+@pytest.mark.attack(
+    CONTAINER, "asks a cloud's metadata service for the host's rights", "the firewall"
+)
+def test_no_container_of_an_orthanc_reaches_a_metadata_service(
+    guarded: FirewalledHost,
+) -> None:
+    with guarded.metadata_service() as address:
+        assert guarded.container_calls("other", address, 80)
+        for container in ("orthanc-anon", "orthanc-phi", "orthanc-phi-db", "worker"):
+            assert not guarded.container_calls(container, address, 80), container
+
+
+@pytest.mark.attack(
+    NEIGHBOUR,
+    "calls the database's port, which is open for workers on other hosts",
+    "the firewall: their hosts only",
+)
+def test_a_published_database_is_open_to_other_hosts_of_workers_only(
+    host: FirewalledHost, policy: Policy
+) -> None:
+    policy["kinds"]["phi"]["ports"]["database_port"] = 5432
+    policy["incoming"].append({"kind": "phi", "service": "database", "from": "10.77.1.2"})
+    host.guard(policy)
+
+    assert host.calls(SCANNER, TO_SCANNER, 5432)
+    assert not host.calls(STRANGER, TO_STRANGER, 5432)
+    assert not host.calls(HOST, "127.0.0.1", 5432, NOBODY)
+    for container in ("orthanc-anon", "other"):
+        assert not host.container_calls(container, TO_STRANGER, 5432), container
+    assert host.container_calls("worker", host.address("orthanc-phi-db"), 5432)
 
 
 def test_ports_of_others_stay_as_they_are(guarded: FirewalledHost) -> None:
