@@ -48,7 +48,7 @@ def provider() -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        ["node", "provider.mjs", str(port), "orthanc", "secret-of-the-tests",
+        ["node", "provider.mjs", url, "orthanc", "secret-of-the-tests",
          f"{SITE}/oidc/callback", json.dumps(GROUPS)],
         cwd=PROVIDER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
