@@ -15,7 +15,7 @@ from deployed import CONFIG
 
 Told = dict[str, Any]
 HOST = "the CIS Docker Benchmark"
-SHARED = ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode", "CgroupnsMode")
+SHARED = ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode")
 
 
 def is_numeric_user(told: Told) -> bool:

@@ -31,6 +31,7 @@ except OSError:
     pass
 for child in children:
     os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 print(len(children))
 """
 

@@ -20,8 +20,9 @@ NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*NOBODY, *command], capture_output=True, text=True, check=False, timeout=60
-    )
+        [*NOBODY, "env", "HOME=/nonexistent", *command],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
 
 
 def secrets() -> list[str]:
