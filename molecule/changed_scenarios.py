@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # What all kinds share is asked by the smallest of them.
 SHARED = ("molecule/shared/", "plugins/", "roles/container_host/", "roles/orthanc_instance/")
 SMALLEST = "orthanc_anon"
+# The scenario of the whole site is no role's, and takes long: it is asked for what only it deploys.
+OTHER_PATHS = {"site": ("inventories/example/", "roles/orthanc_phi/tasks/worker_host")}
 
 
 def scenarios(changed: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -20,13 +22,16 @@ def scenarios(changed: Iterable[str], known: Iterable[str]) -> list[str]:
 
     Args:
         changed: paths in the repository.
-        known: names of scenarios, each of which is also a role's name.
+        known: names of scenarios, most of which are also a role's name.
     """
     paths = list(changed)
     found = {
         name
         for name in known
-        if any(path.startswith((f"roles/{name}/", f"molecule/{name}/")) for path in paths)
+        if any(
+            path.startswith((f"roles/{name}/", f"molecule/{name}/", *OTHER_PATHS.get(name, ())))
+            for path in paths
+        )
     }
     if any(path.startswith(SHARED) for path in paths):
         found.add(SMALLEST)

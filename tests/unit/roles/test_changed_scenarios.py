@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from changed_scenarios import scenarios
 
-KNOWN = ["firewall", "orthanc_anon", "orthanc_disk", "orthanc_phi"]
+KNOWN = ["apache_proxy", "firewall", "orthanc_anon", "orthanc_disk", "orthanc_phi", "site"]
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,9 @@ KNOWN = ["firewall", "orthanc_anon", "orthanc_disk", "orthanc_phi"]
         (["molecule/firewall/verify.yml", "roles/orthanc_phi/vars/main.yml"],
          ["firewall", "orthanc_phi"]),
         (["roles/orthanc_instance/tasks/server.yml"], ["orthanc_anon"]),
+        (["inventories/example/hosts.yml", "roles/apache_proxy/vars/main.yml"],
+         ["apache_proxy", "site"]),
+        (["roles/orthanc_phi/tasks/worker_host_place.yml"], ["orthanc_phi", "site"]),
         (["roles/firewall_of_another/tasks/main.yml"], []),
     ],
 )  # fmt: skip
