@@ -22,7 +22,7 @@ EVERYBODY = set(PEOPLE)
 CLASSES = [
     ("phi", "GET", "/studies", EVERYBODY),
     ("phi", "GET", "/dicom-web/studies", EVERYBODY),
-    ("phi", "GET", "/extra/scrub/study_anonymize.html", {"rosa", "hana", "adam"}),
+    ("phi", "GET", f"/deid/v1/studies/{UNKNOWN}", {"rosa", "hana", "adam"}),
     ("phi", "GET", f"/studies/{UNKNOWN}/archive", {"hana", "adam"}),
     ("phi", "GET", "/extra/lookup/master/lookuptable.html", {"hana", "adam"}),
     ("phi", "POST", "/instances", {"hana", "adam"}),

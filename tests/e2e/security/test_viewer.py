@@ -44,13 +44,14 @@ DANGEROUS = [
     "GET /no/such/route",
 ]
 CROSSWALK = [
-    "GET /deid/lookup",
     "GET /deid/v1/lookup",
-    "GET /deid/v1/studies",
+    "GET /deid/v1/lookup/export",
     "GET /deid/v1/quarantine",
+    f"POST /deid/v1/studies/{UNKNOWN}/anonymize",
     f"POST /deid/v1/studies/{UNKNOWN}/release",
     f"POST /deid/v1/studies/{UNKNOWN}/withdraw",
     "GET /extra/lookup/master/lookuptable.html",
+    "GET /extra/review/index.html",
 ]
 DISGUISED = [
     "/e2e-anon/studies/../jobs",
