@@ -130,7 +130,8 @@ def test_another_authoritys_word_counts_for_nothing() -> None:
 def test_a_stranger_has_no_association(calling: str, called: str) -> None:
     def echo(calling: str, called: str) -> int:
         return subprocess.run(
-            ["/usr/bin/echoscu", "-to", "5", "-aet", calling, "-aec", called, "127.0.0.1", str(DICOM_PORT)],
+            ["/usr/bin/echoscu", "-to", "5", "-aet", calling, "-aec", called,
+             "127.0.0.1", str(DICOM_PORT)],
             capture_output=True, check=False,
         ).returncode  # fmt: skip
 
@@ -147,7 +148,8 @@ def test_a_stranger_has_no_association(calling: str, called: str) -> None:
 def test_a_scanner_cannot_ask_for_patients(program: str) -> None:
     destination = ["-aem", "SCANNER"] if program == "movescu" else []
     done = subprocess.run(
-        [f"/usr/bin/{program}", "-v", "-to", "5", "-S", *destination, "-aet", "SCANNER", "-aec", "PHI",
+        [f"/usr/bin/{program}", "-v", "-to", "5", "-S", *destination,
+         "-aet", "SCANNER", "-aec", "PHI",
          "-k", "QueryRetrieveLevel=STUDY", "-k", "PatientName=*", "-k", "StudyInstanceUID=*",
          "127.0.0.1", str(DICOM_PORT)],
         capture_output=True, text=True, check=False,
