@@ -29,7 +29,7 @@ options:
   kind:
     description: What the task asked.
     type: str
-    choices: [health, echo, round_trip, probes, rules, front]
+    choices: [health, echo, round_trip, probes, rules, workers, front]
     required: true
 """
 
@@ -148,6 +148,20 @@ def _rules(told: Mapping[str, Any]) -> Iterator[Row]:
     yield _row("rules are those of the inventory", "wrong", seen, remedy)
 
 
+def _workers(told: Mapping[str, Any]) -> Iterator[Row]:
+    ill = [
+        line.lstrip("/")
+        for line in [*told.get("stdout_lines", []), *told.get("stderr_lines", [])]
+        if not line.endswith("is running and healthy")
+    ]
+    if not ill and told.get("rc") == 0:
+        yield _row("workers run", "well", f"{len(told['stdout_lines'])} of them")
+        return
+    seen = "; ".join(ill) or str(told.get("msg", "the engine does not answer"))
+    remedy = "docker logs of the worker tells why; playbooks/site.yml starts it again."
+    yield _row("workers run", "wrong", seen, remedy)
+
+
 def _front(told: Mapping[str, Any]) -> Iterator[Row]:
     what = "shows a valid certificate"
     if "not_after" not in told:
@@ -169,6 +183,7 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
     "round_trip": _round_trip,
     "probes": _probes,
     "rules": _rules,
+    "workers": _workers,
     "front": _front,
 }
 

@@ -93,13 +93,14 @@ class RoundTrip:
                 # A worker that cannot reach a destination goes on by itself once it can.
                 self.phi.delete(f"/studies/{self.orthanc_id}")
             for name, client in {"PHI": self.phi, **self.destinations}.items():
-                for uid in (self.sent.study_instance_uid, self._new_uid):
-                    if uid and client.lookup_study(uid):
+                for uid in (self.sent.study_instance_uid, *self._new_uids):
+                    if client.lookup_study(uid):
                         raise RoundTripError(f"{name} still holds the test study. Delete it there.")
 
     @property
-    def _new_uid(self) -> str:
-        return str(self.told.get("anonymous_study_uid") or "")
+    def _new_uids(self) -> list[str]:
+        """The StudyInstanceUIDs that went out, one for each project."""
+        return [str(uid) for uid in self.told.get("anonymous_study_uids", [])]
 
     def _send(self) -> None:
         for dicom in self.sent.files:
@@ -131,9 +132,13 @@ class RoundTrip:
 
     def _check(self, name: str, client: OrthancClient) -> None:
         """Look at every file of the study at a destination."""
-        found = client.lookup_study(self._new_uid)
-        if found is None:
+        found = [client.lookup_study(uid) for uid in self._new_uids]
+        if not any(found):
             raise RoundTripError(f"PHI says that the test study is delivered; {name} has it not.")
+        for orthanc_id in filter(None, found):
+            self._check_study(name, client, orthanc_id)
+
+    def _check_study(self, name: str, client: OrthancClient, found: str) -> None:
         instances = [item["ID"] for item in client.get(f"/studies/{found}/instances")]
         if len(instances) != len(self.sent.files):
             raise RoundTripError(
@@ -174,7 +179,7 @@ class RoundTrip:
         if left:
             raise RoundTripError(
                 f"The test study cannot be taken back from {', '.join(left)}. Delete it there; its "
-                f"StudyInstanceUID is {self._new_uid}."
+                f"StudyInstanceUID is {', '.join(self._new_uids)}."
             )
 
 

@@ -31,6 +31,10 @@ class StudyError(Exception):
     """What was asked of the study did not come about; the message says why, and what to do."""
 
 
+def _progress(told: dict[str, Any]) -> tuple[bool, bool, bool]:
+    return told["finished"], told["state"] in WITHDRAWN, told["state"] == "delivered"
+
+
 class PhiStudy:
     """A study of the PHI Orthanc, by Orthanc's identifier."""
 
@@ -71,16 +75,15 @@ class PhiStudy:
     def _chosen(self, told: dict[str, Any]) -> dict[str, Any]:
         """Return what the project has of the study, or all projects as one.
 
-        As one, it is finished where all are, and withdrawn where all are.
+        As one, it is where the project is that has come least far.
         """
         versions = [told, *told.get("other_projects", [])]
         if self.project is not None:
             found = [one for one in versions if one["project"] == self.project]
             return dict(found[0]) if found else dict(UNKNOWN)
-        left = [one for one in versions if one["state"] not in WITHDRAWN]
         return {
             **told,
-            **(left or versions)[0],
+            **min(versions, key=_progress),
             "finished": all(one["finished"] for one in versions),
             "destinations": [row for one in versions for row in one["destinations"]],
             "anonymous_study_uids": sorted(

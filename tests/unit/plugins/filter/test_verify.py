@@ -91,6 +91,15 @@ def test_rules_that_differ_are_told_by_the_first_difference() -> None:
     assert (row["state"], row["seen"]) == ("wrong", "+-A INPUT")
 
 
+def test_a_worker_that_is_ill_or_missing_is_named() -> None:
+    well = {"rc": 0, "stdout_lines": ["/phi-worker-1 is running and healthy"], "stderr_lines": []}
+    assert states(verify_rows(well, "workers", "workers")) == {"workers run": "well"}
+    ill = {"rc": 0, "stdout_lines": ["/phi-worker-1 is running and unhealthy"]}
+    assert "worker-1 is running and unhealthy" in verify_rows(ill, "w", "workers")[0]["seen"]
+    gone = {"rc": 1, "stdout_lines": [], "stderr_lines": ["No such container: phi-worker-1"]}
+    assert "No such container" in verify_rows(gone, "workers", "workers")[0]["seen"]
+
+
 def test_apaches_certificate_is_wrong_when_it_ends_soon_or_is_not_there() -> None:
     (row,) = verify_rows({"not_after": "29990101000000Z"}, "Apache", "front")
     assert row["state"] == "well"
