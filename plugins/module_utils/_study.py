@@ -31,8 +31,13 @@ class StudyError(Exception):
     """What was asked of the study did not come about; the message says why, and what to do."""
 
 
-def _progress(told: dict[str, Any]) -> tuple[bool, bool, bool]:
-    return told["finished"], told["state"] in WITHDRAWN, told["state"] == "delivered"
+def _least_far(versions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the version that still moves, else one that waits, went out, or was withdrawn."""
+
+    def progress(told: dict[str, Any]) -> tuple[bool, bool, bool]:
+        return told["finished"], told["state"] in WITHDRAWN, told["state"] == "delivered"
+
+    return sorted(versions, key=progress)[0]
 
 
 class PhiStudy:
@@ -77,13 +82,13 @@ class PhiStudy:
 
         As one, it is where the project is that has come least far.
         """
-        versions = [told, *told.get("other_projects", [])]
+        versions: list[dict[str, Any]] = [told, *told.get("other_projects", [])]
         if self.project is not None:
             found = [one for one in versions if one["project"] == self.project]
             return dict(found[0]) if found else dict(UNKNOWN)
         return {
             **told,
-            **min(versions, key=_progress),
+            **_least_far(versions),
             "finished": all(one["finished"] for one in versions),
             "destinations": [row for one in versions for row in one["destinations"]],
             "anonymous_study_uids": sorted(
