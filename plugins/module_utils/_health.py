@@ -186,6 +186,10 @@ def queue(client: OrthancClient, max_age: int) -> tuple[dict[str, Any], list[Fin
         cause = f"{waiting} studies are under way, the oldest for {timedelta(seconds=int(age))}."
         remedy = "See docs/troubleshooting.md: do the workers run, which destination is waited for?"
         found.append(finding("queue", cause, remedy, WARNING))
+    if (disk := status.get("disk") or {}).get("refusing"):
+        cause = f"PHI refuses new studies: its disk is {disk['used_percent']} % full."
+        remedy = "Make room or enlarge it; senders send again, and PHI goes on by itself."
+        found.append(finding("disk", cause, remedy))
     if quarantined:
         cause = f"{quarantined} studies wait in quarantine for a person."
         remedy = "See docs/operating.md, section 'Quarantine'."

@@ -234,8 +234,16 @@ class Accounts:
         return self.table.effect(account, method, path) is not None
 
 
-def register(orthanc: Any, kind: str) -> Accounts:
-    """Put the table before all routes of this Orthanc; answer with tokens and what runs here."""
+def nothing_held(_method: str, _path: str) -> str:
+    """Hold no request back that the table allows."""
+    return ""
+
+
+def register(orthanc: Any, kind: str, held: Callable[[str, str], str] = nothing_held) -> Accounts:
+    """Put the table before all routes of this Orthanc; answer with tokens and what runs here.
+
+    `held` says, for a method and a path, why such requests are denied now; empty if they are not.
+    """
     table = Table(tomllib.loads(TABLE.read_text(encoding="utf-8")), kind)
     configuration = json.loads(orthanc.GetConfiguration())
     find_account = account_of(configuration.get("RegisteredUsers", {}))
@@ -247,6 +255,8 @@ def register(orthanc: Any, kind: str) -> Accounts:
         request = Request(methods[told["method"]], uri, told["ip"], headers)
         account = find_account(headers)
         decision = decide(table, account, request, tokens)
+        if decision.allowed and (reason := held(request.method, request.path)):
+            decision = Decision(False, decision.effect, reason)
         if decision.noted:
             orthanc.LogWarning(log_line(table, account, request, decision))
         return decision.allowed

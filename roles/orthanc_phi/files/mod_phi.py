@@ -15,10 +15,13 @@ from typing import Any
 import orthanc
 
 import access
+import back_pressure
 from orthanc_deid.agent_client import AgentClient, Answer
+from orthanc_deid.disk_room import DiskRoom
 from page_files import PageFiles, send_page
 
 STOP_SECONDS = 5
+SETTINGS = Path(os.environ.get("ORTHANC_DEID_CONFIG", "/etc/orthanc-deid/config.json"))
 API = "/deid/v1/"
 PAGES = "/extra/"
 
@@ -40,12 +43,13 @@ agent = AgentClient(
         shutil.which("python3") or "/usr/bin/python3",
         "-m",
         "orthanc_deid.agent",
-        os.environ.get("ORTHANC_DEID_CONFIG", "/etc/orthanc-deid/config.json"),
+        str(SETTINGS),
     ],
     orthanc.LogWarning,
 )
 pages = PageFiles(Path("/etc/orthanc-deid/pages.tar.base64"), Path("/opt/orthanc_pages/lib"))
-accounts = access.register(orthanc, "phi")
+pressure = back_pressure.register(orthanc, DiskRoom.of(SETTINGS))
+accounts = access.register(orthanc, "phi", pressure.held)
 
 
 def find_study(orthanc_id: str) -> Any:

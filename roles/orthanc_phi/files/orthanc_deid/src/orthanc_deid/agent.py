@@ -28,6 +28,7 @@ from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import Api, Request, Route
 from orthanc_deid.config import Config
 from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.disk_room import DiskRoom
 from orthanc_deid.downloads import Downloads
 from orthanc_deid.fetcher import Fetcher
 from orthanc_deid.fetches import Fetches
@@ -35,7 +36,7 @@ from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
 from orthanc_deid.pacs import Pacs
 from orthanc_deid.projects import Projects, join_by_rule
-from orthanc_deid.rest import StudyRoutes, study_finder
+from orthanc_deid.rest import Site, StudyRoutes, study_finder
 from orthanc_deid.rest_fetches import FetchRoutes
 from orthanc_deid.rest_instances import InstanceRoutes
 from orthanc_deid.rest_lookup import LookupRoutes
@@ -131,8 +132,11 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
             crosswalk.studies,
             queue,
             study_finder(phi),
-            config.other_profiles,
-            [project.name for project in config.projects],
+            Site(
+                config.other_profiles,
+                [project.name for project in config.projects],
+                DiskRoom(config.disk_percent, config.disk_reserve),
+            ),
         ),
         LookupRoutes(crosswalk, downloads),
         downloads,

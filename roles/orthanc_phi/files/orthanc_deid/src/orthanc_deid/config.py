@@ -104,6 +104,8 @@ class Config:
     destinations: tuple[DestinationConfig, ...]
     spool_dir: Path
     reconcile_minutes: int
+    disk_percent: int
+    disk_reserve: int
     timezone: str
     public_urls: Mapping[str, str]
     mail: MailConfig | None
@@ -170,6 +172,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
 
 def _read_config(reader: Reader) -> Config:
     project, base_name = reader.text("project", "default"), read_base_name(reader)
+    limit = reader.inside("disk_limit", {})
     config = Config(
         project=project,
         base_name=base_name,
@@ -188,11 +191,14 @@ def _read_config(reader: Reader) -> Config:
         destinations=read_destinations(reader),
         spool_dir=reader.path("spool_dir"),
         reconcile_minutes=reader.number("reconcile_minutes", 1, 59, 5),
+        disk_percent=limit.number("percent", 1, 100, 100),
+        disk_reserve=limit.number("reserve", 0, 2**60, 0),
         timezone=_read_timezone(reader),
         public_urls=_read_public_urls(reader),
         mail=read_mail(reader),
         pacs=tuple(_read_pacs_node(item) for item in reader.each("pacs")),
     )
+    limit.refuse_unknown()
     if config.forward and not config.destinations:
         reader.wrong("destinations", "is empty; name at least one, or set forward to false")
     return config

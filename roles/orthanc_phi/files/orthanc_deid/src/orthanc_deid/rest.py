@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from orthanc_deid.admission import Queue, is_withdrawn
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import MAX_TEXT, ApiError, Request, Route
+from orthanc_deid.disk_room import DiskRoom
 from orthanc_deid.lifecycle import Decision, Lifecycle, NotPossibleError
 from orthanc_deid.numbering import MAX_NUMBER
 from orthanc_deid.orthanc_client import GoneError, OrthancClient, OrthancError, SourceStudy
@@ -32,6 +33,21 @@ LONGEST_PAGE: Final = 200
 MAX_ID: Final = 2**63 - 1  # the database's BIGINT
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What may be asked for at a site.
+
+    Attributes:
+        profiles: which profiles besides the project's.
+        projects: the names of the site's projects; the crosswalk's own if there are none.
+        room: how full the disk of the PHI Orthanc is.
+    """
+
+    profiles: Collection[str] = ()
+    projects: Sequence[str] = ()
+    room: DiskRoom | None = None
+
+
 class StudyRoutes:
     """The answers to requests about studies, by Orthanc's identifier of the study.
 
@@ -39,8 +55,7 @@ class StudyRoutes:
         studies: the crosswalk's.
         queue: where jobs are put.
         find: asks the PHI Orthanc for a study.
-        profiles: which profiles may be asked for besides the project's.
-        projects: the names of the site's projects; the one of `studies` if not given.
+        site: what may be asked for.
     """
 
     def __init__(
@@ -48,13 +63,12 @@ class StudyRoutes:
         studies: Studies,
         queue: Queue,
         find: Callable[[str], SourceStudy | None],
-        profiles: Collection[str] = (),
-        projects: Sequence[str] = (),
+        site: Site | None = None,
     ) -> None:
         self._studies = studies
-        self._lifecycle = Lifecycle(studies, queue, profiles)
-        self._profiles = profiles
-        self._projects = list(projects) or [studies.project]
+        self._site = site or Site()
+        self._lifecycle = Lifecycle(studies, queue, self._site.profiles)
+        self._projects = list(self._site.projects) or [studies.project]
         self._find = find
 
     def routes(self) -> list[Route]:
@@ -152,8 +166,9 @@ class StudyRoutes:
             "queue_length": length,
             "oldest_age_seconds": age,
             "to_take_back_by_hand": self._studies.left_behind(),
-            "profiles": sorted(self._profiles),
+            "profiles": sorted(self._site.profiles),
             "projects": self._projects,
+            "disk": self._site.room.look()._asdict() if self._site.room else None,
         }
 
     def _operate(self, operation: Operation, request: Request, orthanc_id: str) -> Answer:
