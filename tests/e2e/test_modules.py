@@ -147,7 +147,16 @@ def test_a_test_study_goes_through_the_site_and_leaves_nothing() -> None:
     for kind, held in before.items():
         assert run("orthanc_info", kind)["statistics"]["studies"] == held["studies"], kind
     subjects = deployed.docker(
-        "exec", "e2e-phi-worker-1", "python3", "-m", "orthanc_deid", "subjects", "list", "999999999"
+        "exec",
+        "e2e-phi-worker-1",
+        "python3",
+        "-m",
+        "orthanc_deid",
+        "subjects",
+        "list",
+        "--project",
+        "default",
+        "999999999",
     )
     assert "999999999" in subjects
     assert not run("orthanc_roundtrip", "phi", check=True)["changed"]

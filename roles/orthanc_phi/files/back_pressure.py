@@ -76,7 +76,7 @@ class BackPressure:
     def _status(self, code: object) -> int:
         """Return the HTTP status that Orthanc itself gives for one of its errors."""
         codes = self._orthanc.ErrorCode
-        if code == int(codes.BAD_FILE_FORMAT):
+        if code in {int(codes.BAD_FILE_FORMAT), int(codes.BAD_REQUEST)}:
             return 400
         if code == int(codes.FULL_STORAGE):
             return INSUFFICIENT_STORAGE

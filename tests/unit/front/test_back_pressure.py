@@ -64,7 +64,9 @@ class OrthancError(Exception):
 
 class FakeOrthanc:
     OrthancException = OrthancError
-    ErrorCode = SimpleNamespace(BAD_FILE_FORMAT=15, FULL_STORAGE=2033, DATABASE_UNAVAILABLE=2045)
+    ErrorCode = SimpleNamespace(
+        BAD_REQUEST=8, BAD_FILE_FORMAT=15, FULL_STORAGE=2033, DATABASE_UNAVAILABLE=2045
+    )
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -138,7 +140,9 @@ def test_what_is_no_upload_is_answered_as_ever(disk: Disk) -> None:
     assert orthanc.asked == ["GET /instances?limit=5"]
 
 
-@pytest.mark.parametrize(("code", "status"), [(15, 400), (2033, 507), (2045, 503), (1, 500)])
+@pytest.mark.parametrize(
+    ("code", "status"), [(8, 400), (15, 400), (2033, 507), (2045, 503), (1, 500)]
+)
 def test_an_upload_that_orthanc_refuses_has_orthancs_status(
     disk: Disk, code: int, status: int
 ) -> None:

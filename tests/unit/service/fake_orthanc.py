@@ -45,6 +45,7 @@ class FakeOrthanc:
     disk_room: int = 10**6
     unwritten: int = 0
     sender: str = ""
+    log: list[str] = field(default_factory=list)
     description: str = ""
     keeps: bool = False
     left: list[str] = field(default_factory=list)
@@ -60,6 +61,7 @@ class FakeOrthanc:
         for data in files:
             patient, study, _, sop, _ = data.decode().split("|")
             self.instances[f"i-{patient}-{study}-{sop}"] = data
+            self.log.append(f"i-{patient}-{study}-{sop}")
             key = f"s-{patient}-{study}"
             self.updates[key] = self.updates.get(key, 0) + 1
 
@@ -90,6 +92,16 @@ class FakeOrthanc:
             "PatientMainDicomTags": {"PatientName": f"Name^{key.split('-')[1]}"},
         }
 
+    def _changes(self, parameters: httpx.QueryParams) -> dict[str, Any]:
+        """What came since a change, in pages of two."""
+        since = len(self.log) if "last" in parameters else int(parameters["since"])
+        page = [
+            {"Seq": number, "ChangeType": "NewInstance", "ID": instance}
+            for number, instance in enumerate(self.log[since : since + 2], since + 1)
+        ]
+        end = since + len(page)
+        return {"Changes": page, "Last": end, "Done": end == len(self.log)}
+
     def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911, PLR0912 - a case per route
         """Answer one request."""
         method, path = request.method, request.url.path
@@ -100,7 +112,9 @@ class FakeOrthanc:
         parts = path.strip("/").split("/")
         match method, *parts:
             case "GET", "changes":
-                return _json({})
+                return _json(self._changes(request.url.params))
+            case "GET", "instances", key, "study" if key in self.instances:
+                return _json(self._study(self._of(self.instances[key])))
             case "GET", "studies":
                 since = int(request.url.params["since"])
                 return _json([self._study(key) for key in list(self.updates)[since : since + 2]])

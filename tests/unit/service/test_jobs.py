@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import procrastinate
 import pytest
 import sqlalchemy as sa
 
+from orthanc_deid import phi_changes
 from orthanc_deid.admission import Admission
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.job_queue import ANONYMIZE, Claims, JobQueue, connect_worker, open_queue
@@ -264,6 +266,81 @@ def test_reconcile_finds_the_studies_that_no_event_announced(bench: Bench) -> No
     reconcile(bench.service(Scripted()), queue, with_job=set())
     assert queue.queued == [1, 2]
     assert bench.crosswalk.studies.counts()[State.QUEUED] == 2
+
+
+def look(bench: Bench, *, complete: bool = False) -> list[str]:
+    """Reconcile once; returns what PHI was asked."""
+    bench.phi.requests.clear()
+    reconcile(bench.service(Scripted()), Recorder(), with_job=set(), complete=complete)
+    return bench.phi.requests
+
+
+def test_a_look_asks_only_for_what_has_changed_since_the_last_one(bench: Bench) -> None:
+    bench.phi.store(*(file(f"MRN-{n}", f"1.{n}", "1") for n in range(5)))
+    assert "GET /studies" in look(bench)  # the first one is complete
+    assert "GET /studies" not in look(bench)
+    bench.phi.store(file("MRN-9", "1.9", "1"), file("MRN-9", "1.9", "2"), file("MRN-1", "1.1", "2"))
+    asked = look(bench)
+    assert "GET /studies" not in asked
+    # Two studies came or changed; of the others, only those are asked for that overlap.
+    assert {study.orthanc_id for study in bench.crosswalk.studies.in_states()} == {
+        f"s-MRN-{n}-1.{n}" for n in (0, 1, 2, 3, 4, 9)
+    }
+    assert "GET /studies" in look(bench, complete=True)
+
+
+def test_only_the_new_changes_are_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phi_changes, "OVERLAP", 0)
+    bench.phi.store(file("MRN-1", "1.1", "1"))
+    look(bench)
+    bench.phi.store(file("MRN-2", "1.2", "1"), file("MRN-2", "1.2", "2"))
+    asked = [request for request in look(bench) if request.endswith("/study")]
+    assert asked == ["GET /instances/i-MRN-2-1.2-1/study"]
+
+
+def test_a_study_that_is_still_arriving_is_looked_at_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phi_changes, "OVERLAP", 0)
+    look(bench)
+    bench.phi.store(file("MRN-1", "1.1", "1"))
+    bench.phi.stable = False
+    for _ in range(2):
+        look(bench)
+        assert bench.crosswalk.studies.in_states() == []
+    bench.phi.stable = True
+    look(bench)
+    assert [study.state for study in bench.crosswalk.studies.in_states()] == [State.QUEUED]
+
+
+def test_a_study_that_arrives_while_everything_is_looked_at_is_not_missed(bench: Bench) -> None:
+    bench.phi.store(file("MRN-1", "1.1", "1"))
+    bench.phi.stable = False
+    look(bench)
+    bench.phi.stable = True
+    assert "GET /studies" not in look(bench)
+    assert [study.state for study in bench.crosswalk.studies.in_states()] == [State.QUEUED]
+
+
+def test_everything_is_looked_at_now_and_then_and_where_the_log_began_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.phi.store(file("MRN-1", "1.1", "1"))
+    look(bench)
+    bench.phi.log.clear()
+    assert "GET /studies" in look(bench)
+    monkeypatch.setattr(phi_changes, "COMPLETE_EVERY", timedelta(0))
+    assert "GET /studies" in look(bench)
+
+
+def test_what_could_not_be_looked_at_is_looked_at_the_next_time(bench: Bench) -> None:
+    look(bench)
+    bench.phi.store(file("MRN-1", "1.1", "1"))
+    bench.phi.down = True
+    look(bench)
+    bench.phi.down = False
+    look(bench)
+    assert len(bench.crosswalk.studies.in_states()) == 1
 
 
 def test_reconcile_goes_on_without_phi(bench: Bench) -> None:

@@ -14,8 +14,10 @@ from procrastinate.jobs import Status
 
 from orthanc_deid.admission import Admission, Join, Queue
 from orthanc_deid.crosswalk import Crosswalk
+from orthanc_deid.events import now
 from orthanc_deid.job_queue import ANONYMIZE, RECONCILE, RECONCILE_PRIORITY, Claims
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError
+from orthanc_deid.phi_changes import REACH, PhiChanges, Position
 from orthanc_deid.states import WITH_JOB
 
 log = logging.getLogger(__name__)
@@ -51,9 +53,11 @@ def register_tasks(app: procrastinate.App, service: Service, queue: Queue) -> No
 
     @app.periodic(cron=f"*/{service.reconcile_minutes} * * * *")
     @app.task(name=RECONCILE, queueing_lock=RECONCILE, priority=RECONCILE_PRIORITY)
-    async def reconcile_all(timestamp: int) -> None:  # noqa: ARG001 - Procrastinate passes it
+    async def reconcile_all(timestamp: int) -> None:
         with_job = await release_abandoned(app, Claims(service.crosswalk.engine))
-        await asyncio.to_thread(reconcile, service, queue, with_job)
+        # Orthanc's start and that of a worker ask with 0, see `JobQueue.reconcile`.
+        complete = timestamp == 0
+        await asyncio.to_thread(reconcile, service, queue, with_job, complete=complete)
 
 
 def anonymize(service: Service, queue: Queue, study_id: int, job: int | None = None) -> None:
@@ -102,17 +106,44 @@ async def _studies_by_job(app: procrastinate.App, status: Status) -> dict[int, i
     return {job.id: int(str(job.task_kwargs["study"])) for job in jobs if job.id is not None}
 
 
-def reconcile(service: Service, queue: Queue, with_job: set[int]) -> None:
-    """Give a job to every study that should have one, and look at all that PHI holds."""
+def reconcile(service: Service, queue: Queue, with_job: set[int], *, complete: bool = True) -> None:
+    """Give a job to every study that should have one, and look at what PHI holds.
+
+    `complete` has all of it looked at, else that is done where it is due, see `phi_changes`.
+    """
     for study in service.crosswalk.studies.in_states(WITH_JOB):
         if study.id not in with_job:
             queue.put(study.id)
     admission = Admission(service.crosswalk.studies, queue, join=service.join)
     try:
-        for found in service.crosswalk.held.watch(service.source, service.source.studies()):
-            admission.consider(found)
+        look_at_phi(service, admission, complete=complete)
         service.crosswalk.lookup.refill(service.source)
     except OrthancError as error:
         log.warning("the next look at PHI will be complete", extra={"reason": str(error)})
     except sa.exc.SQLAlchemyError as error:
         log.warning("the crosswalk does not answer", exc_info=error)
+
+
+def look_at_phi(service: Service, admission: Admission, *, complete: bool) -> None:
+    """Consider every study that PHI holds, or only those that have changed since the last look.
+
+    The position moves on only after everything before it was considered.
+    """
+    source, held = service.source, service.crosswalk.held
+    changes = PhiChanges(service.crosswalk.engine, source)
+    last = source.last_change()
+    known = changes.position()
+    if known is None or complete or changes.is_complete_due(last):
+        position, complete_at = last, now()
+        for study in held.watch(source, source.studies()):
+            admission.consider(study)
+            if not study.stable:
+                position = max(last - REACH, 0)
+    else:
+        position, complete_at = last, known.complete_at
+        for number, study in changes.changed(known.change, last):
+            held.look(source, study.orthanc_id)
+            admission.consider(study)
+            if not study.stable:
+                position = min(position, number - 1)
+    changes.keep(Position(position, complete_at))

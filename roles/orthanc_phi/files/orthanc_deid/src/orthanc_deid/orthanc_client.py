@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -56,6 +56,14 @@ class SourceStudy:
     stable: bool
 
 
+class Change(NamedTuple):
+    """An entry of an Orthanc's log of changes."""
+
+    number: int
+    type: str
+    resource: str
+
+
 class OrthancClient:
     """A connection to one Orthanc; may be used by several threads."""
 
@@ -86,6 +94,25 @@ class OrthancClient:
         while page := self._json("GET", f"/studies?expand&since={since}&limit={PAGE}"):
             yield from (source_study(item) for item in page)
             since += len(page)
+
+    def last_change(self) -> int:
+        """Return the number of the last change in the log."""
+        return int(self._json("GET", "/changes?last")["Last"])
+
+    def changes(self, since: int, until: int) -> Iterator[Change]:
+        """Yield the changes after `since`, up to `until`."""
+        while since < until:
+            page = self._json("GET", f"/changes?since={since}&limit={PAGE}")
+            for item in page["Changes"]:
+                if item["Seq"] <= until:
+                    yield Change(item["Seq"], item["ChangeType"], item["ID"])
+            if page["Done"] or page["Last"] <= since:
+                return
+            since = page["Last"]
+
+    def study_of_instance(self, instance_id: str) -> SourceStudy:
+        """Return the study of an instance; raises `GoneError` if it is not there."""
+        return source_study(self._json("GET", f"/instances/{instance_id}/study"))
 
     def study(self, orthanc_id: str) -> SourceStudy:
         """Return one study; raises `GoneError` if it is not there."""

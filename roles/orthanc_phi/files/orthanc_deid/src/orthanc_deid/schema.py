@@ -133,8 +133,9 @@ studies = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("delivered_at", UtcDateTime, index=True),
-    sa.UniqueConstraint("project", "orthanc_id"),
-    sa.UniqueConstraint("project", "anonymous_study_uid"),
+    # Mostly a study is looked for without its project.
+    sa.UniqueConstraint("orthanc_id", "project"),
+    sa.UniqueConstraint("anonymous_study_uid", "project"),
     sa.Index(
         "uq_studies_outside_orthanc",
         "project",
@@ -168,6 +169,21 @@ deliveries = sa.Table(
         "state IN ('pending', 'delivered', 'left_out', 'withdrawn', 'left')", name="state_known"
     ),
     sa.CheckConstraint("instances >= 0", name="instances_not_negative"),
+    sa.Index(
+        "ix_deliveries_left",
+        "study_id",
+        postgresql_where=sa.text("state = 'left'"),
+        sqlite_where=sa.text("state = 'left'"),
+    ),
+)
+
+# How far the PHI Orthanc's log of changes was followed; see `phi_changes`.
+looks = sa.Table(
+    "looks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("change", sa.BigInteger, nullable=False),
+    sa.Column("complete_at", UtcDateTime, nullable=False),
 )
 
 events = sa.Table(
