@@ -27,6 +27,7 @@ from orthanc_deid.leak_watch import check
 from orthanc_deid.object_kinds import admit
 from orthanc_deid.part10 import close_dataset, file_head, open_instance
 from orthanc_deid.pixel_cleaning import PixelCleaner
+from orthanc_deid.pixel_comments import hidden_bytes
 from orthanc_deid.pixel_decision import Blank
 from orthanc_deid.pixel_risks import BURNED_IN_ANNOTATION, MODALITY
 from orthanc_deid.pixel_rules import PixelRule
@@ -179,7 +180,8 @@ class Engine:
         treatment = Treatment(context, instance.data, walker)
         dataset = treatment.data_set(elements, instance.start, end, self._top(alike))
         effects = treatment.effects()
-        check(treatment.parts, effects.gone, identifiers, accepted)
+        hidden = hidden_bytes(instance.data, top, instance.syntax)
+        check(treatment.parts, effects, identifiers, accepted, hidden)
         record = Record(
             self.profile.name,
             self.profile.digest,

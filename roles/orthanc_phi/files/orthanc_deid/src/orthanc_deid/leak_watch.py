@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Final
 
 from orthanc_deid.elements import Element
 from orthanc_deid.errors import Quarantine, Spot
 from orthanc_deid.leaks import describe_leak, holds_term, tag_label, terms_of
-from orthanc_deid.places import Treated
+from orthanc_deid.places import Effects, Treated
+from orthanc_deid.text_encoding import DEFAULT
+
+_HIDDEN: Final = "leak 7FE0,0010"
 
 
 @lru_cache(maxsize=1024)
@@ -32,31 +36,43 @@ def terms_in(data: bytes, element: Element, charset: bytes) -> Iterator[frozense
 
 def check(
     parts: Iterable[Treated],
-    gone: Iterable[frozenset[str]],
+    effects: Effects,
     identifiers: frozenset[str],
     accepted: frozenset[str] = frozenset(),
+    hidden: Iterable[bytes] = (),
 ) -> None:
     """Look for identifiers in everything that stays of an instance.
 
     Args:
         parts: what became of its elements.
-        gone: the terms that the instance itself told, see `leaks`.
-        identifiers: other terms that must not be found.
+        effects: what became of all of them together.
+        identifiers: terms that must not be found, besides those that the instance itself told.
         accepted: findings that a person has looked at and accepted in this instance.
+        hidden: bytes of its pixel data that are no pixels.
 
     Raises:
         Quarantine: (code `leak`) one was found; its findings are all of them.
     """
-    terms = _union(frozenset({*gone, identifiers}))
-    leaks = {
-        f"leak {path}": path
+    terms = _union(frozenset({*effects.gone, identifiers}))
+    paths = [
+        path
         for part in parts
         if part.effects.kept and part.clean_of is not terms
         for path in _leaks(part, terms)
-    }
+    ]
+    # A UID that became another one leads back to the original where a text still tells it.
+    paths += [path for path, uid in effects.texts_with_uid if effects.uids.get(uid, uid) != uid]
+    leaks = {f"leak {path}": path for path in paths}
     for finding, path in leaks.items():
         if finding not in accepted:
             raise Quarantine("leak", describe_leak(path), leaks).at(map(Spot, leaks.values()))
+    if any(holds_term("UN", text, DEFAULT, terms) for text in hidden) and _HIDDEN not in accepted:
+        raise Quarantine(
+            "leak",
+            "a comment inside Pixel Data (7FE0,0010), or bytes behind its last pixel, hold an "
+            "identifier of the patient; have the image compressed anew at its source",
+            {_HIDDEN},
+        )
 
 
 def _leaks(part: Treated, terms: frozenset[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Final
 from orthanc_deid.elements import Element, Syntax
 from orthanc_deid.errors import ProfileError, Quarantine
 from orthanc_deid.ocr import TEXT_IN_PIXELS, TextReader
+from orthanc_deid.pixel_comments import SIZES
 from orthanc_deid.pixel_decision import (
     REGION_CORNERS,
     REGION_SEQUENCE,
@@ -46,7 +47,7 @@ class PixelCleaner:
         self._blanks = "clean_pixel_data" in profile.options
         self._second_look = profile.second_look
         self._read_tags = needed_tags(profile.pixel_rules) - _PIXELS
-        self.tags = self._read_tags.union(_PIXELS, REGION_CORNERS)
+        self.tags = self._read_tags.union(_PIXELS, REGION_CORNERS, SIZES)
         # The images of a series are alike in all that a decision reads.
         self._decide = lru_cache(_DECISIONS)(self._decide_about)
 

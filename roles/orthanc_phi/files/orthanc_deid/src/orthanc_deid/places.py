@@ -45,6 +45,7 @@ class Effects:
         uids: old UIDs and what they became.
         gone: the terms that values told which are gone, see `leaks`.
         kept: the values in which none of those may be found.
+        texts_with_uid: where a text that stays tells a UID, and which.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Effects:
     uids: dict[str, str] = field(default_factory=dict)
     gone: set[frozenset[str]] = field(default_factory=set)
     kept: list[Kept] = field(default_factory=list)
+    texts_with_uid: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, other: Effects) -> None:
         """Add what else was done."""
@@ -68,6 +70,8 @@ class Effects:
             self.gone |= other.gone
         if other.kept:
             self.kept += other.kept
+        if other.texts_with_uid:
+            self.texts_with_uid += other.texts_with_uid
 
 
 @dataclass(slots=True, eq=False)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,6 +34,8 @@ _SHAPED: Final = CONTENT_SEQUENCES | {_GRAPHIC_ANNOTATIONS, _CONCEPT_NAME}
 _UNFORMATTED_TEXT: Final = 0x00700006  # listed for itself, and cleaned as all text beside it
 _SCHEME: Final = frozenset({SCHEME, VERSION})  # without which no code means anything
 _MAPPINGS: Final = frozenset({Action.SHIFT, Action.REMAP, Action.KEEP_UID, Action.CAP_AGE})
+_DOTS_OF_A_UID: Final = 4
+_UID_IN_TEXT: Final = re.compile(rb"[0-9]+(?:\.[0-9]+){4,}")
 _CLEAN_INSIDE: Final = Rule(Action.CLEAN, "text inside a sequence that is cleaned")
 
 
@@ -257,6 +260,10 @@ class Treatment:
         entry = element.entry
         if is_searched(entry.tag, entry.vr, len(value)):
             self._effects.kept.append(Kept(place.path, entry.tag, entry.vr, value, place.charset))
+            if value.count(b".") >= _DOTS_OF_A_UID:
+                path = place.path + tag_label(entry.tag)
+                uids = _UID_IN_TEXT.findall(value)
+                self._effects.texts_with_uid += [(path, uid.decode()) for uid in uids]
 
     def _goes(self, element: Element, place: Place) -> None:
         """Remember what a value that goes tells, for the leak check."""
