@@ -8,7 +8,13 @@ from struct import pack
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+)
 
 from orthanc_deid.engine import Output
 from orthanc_deid.errors import Quarantine
@@ -82,6 +88,24 @@ def test_a_name_behind_the_last_native_pixel_holds_the_study_back() -> None:
         deidentify(image(NATIVE + NAME))
     pixels = NATIVE + b"\0" * 6
     assert read(deidentify(image(pixels)).data).PixelData == pixels
+
+
+@pytest.mark.parametrize("deflated", [False, True])
+def test_a_long_name_in_bytes_that_are_no_text_holds_the_study_back(*, deflated: bool) -> None:
+    made = data_set()
+    made.add_new(0x00281201, "OW", bytes(6000) + b"Quillfeather" + bytes(6000))
+    syntax = DeflatedExplicitVRLittleEndian if deflated else ExplicitVRLittleEndian
+    with pytest.raises(Quarantine, match="holds no text") as held:
+        deidentify(encode(made, syntax))
+    assert held.value.code == "leak"
+    made[0x00281201].value = bytes(6000) + b"Quillfeathers" + bytes(6001)  # another word
+    assert deidentify(encode(made, syntax)).data
+
+
+def test_a_name_with_zeros_between_its_letters_is_found() -> None:
+    wide = "Quillfeather".encode("utf-16-le").decode("latin-1")
+    output = deidentify(instance(SeriesDescription=f"chest {wide}")).data
+    assert b"Q\0u\0i" not in output
 
 
 def test_an_old_uid_inside_a_text_that_stays_holds_the_study_back() -> None:

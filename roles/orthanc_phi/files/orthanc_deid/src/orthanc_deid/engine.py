@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -14,7 +14,7 @@ from orthanc_deid import __version__, uids
 from orthanc_deid.actions import Rule
 from orthanc_deid.attribute_types import SPECIES, TypeTree, types_of_sop_class
 from orthanc_deid.cleaning import cleaner, known_in
-from orthanc_deid.elements import Syntax, Walker, by_tag
+from orthanc_deid.elements import Element, Syntax, Walker, by_tag
 from orthanc_deid.identity import (
     SERIES,
     SOP_INSTANCE,
@@ -23,11 +23,11 @@ from orthanc_deid.identity import (
     top_values,
 )
 from orthanc_deid.keys import Keys
-from orthanc_deid.leak_watch import check
+from orthanc_deid.leak_watch import check, check_bytes
 from orthanc_deid.object_kinds import admit
-from orthanc_deid.part10 import close_dataset, file_head, open_instance
+from orthanc_deid.part10 import close_dataset, file_head, is_deflated, open_instance
 from orthanc_deid.pixel_cleaning import PixelCleaner
-from orthanc_deid.pixel_comments import hidden_bytes
+from orthanc_deid.pixel_comments import PIXEL_DATA, hidden_bytes
 from orthanc_deid.pixel_decision import Blank
 from orthanc_deid.pixel_risks import BURNED_IN_ANNOTATION, MODALITY
 from orthanc_deid.pixel_rules import PixelRule
@@ -194,6 +194,10 @@ class Engine:
         sop_instance = self._map_uid(old[SOP_INSTANCE])
         head = file_head(old[SOP_CLASS], sop_instance, instance.transfer_syntax)
         output = b"".join([head, *close_dataset(instance.transfer_syntax, dataset)])
+        if not accepted:
+            plain = b"".join(dataset) if is_deflated(instance.transfer_syntax) else output
+            for part in _without_pixels(plain, top.get(PIXEL_DATA), end):
+                check_bytes(part, effects, identifiers)
         if decision is not None:
             modality = old.get(MODALITY, "")
             output = self._pixels.clean(output, decision, modality, record, accepted)
@@ -237,6 +241,22 @@ class Engine:
         items = b"".join(_code_item(syntax, *code) for code in codes)
         own[0x00120064] = syntax.element(0x00120064, "SQ", items)
         return dict(sorted(own.items()))
+
+
+def _without_pixels(output: bytes, pixels: Element | None, end: int) -> Iterator[bytes]:
+    """Yield the bytes of an output before and behind its pixel data.
+
+    Args:
+        output: the file, not deflated.
+        pixels: the pixel data in the input, which pass as they are.
+        end: where the input ends.
+    """
+    if pixels is None:
+        yield output
+        return
+    # What stands behind pixel data may have gone, but nothing comes there.
+    yield output[: len(output) - (pixels.end - pixels.start)]
+    yield output[len(output) - (end - pixels.end) :]
 
 
 def _code_item(syntax: Syntax, code: str, meaning: str) -> bytes:

@@ -13,6 +13,9 @@ from orthanc_deid.leaks import describe_leak, holds_term, tag_label, terms_of
 from orthanc_deid.places import Effects, Treated
 from orthanc_deid.text_encoding import DEFAULT
 
+_LONG: Final = 6  # letters
+_WINDOW: Final = 1 << 24  # bytes that are searched at a time
+_OVERLAP: Final = 256
 _HIDDEN: Final = "leak 7FE0,0010"
 
 
@@ -73,6 +76,47 @@ def check(
             "identifier of the patient; have the image compressed anew at its source",
             {_HIDDEN},
         )
+
+
+def check_bytes(output: bytes, effects: Effects, identifiers: frozenset[str]) -> None:
+    """Look for long names in bytes, whatever they are said to be: numbers, tables, waveforms.
+
+    Args:
+        output: what goes out, without pixel data.
+        effects: what became of all elements together.
+        identifiers: terms that must not be found.
+
+    Raises:
+        Quarantine: (code `leak`) one was found.
+    """
+    words = _long_words(_union(frozenset({*effects.gone, identifiers})))
+    for start in range(0, len(output), _WINDOW):
+        window = output[start : start + _WINDOW + _OVERLAP].lower()
+        if any(_holds_word(window, word) for word in words):
+            raise Quarantine(
+                "leak",
+                "bytes of an attribute that holds no text hold a name of the patient or of a "
+                "person named in the study; take the instance out of the study, or have it "
+                "corrected at its source",
+            )
+
+
+def _holds_word(window: bytes, word: bytes) -> bool:
+    """Tell whether the word stands there, and not as a part of a longer one."""
+    at = window.find(word)
+    while at >= 0:
+        around = window[max(0, at - 1) : at] + window[at + len(word) : at + len(word) + 1]
+        if not any(chr(byte).isalpha() for byte in around):
+            return True
+        at = window.find(word, at + 1)
+    return False
+
+
+@lru_cache(maxsize=64)
+def _long_words(terms: frozenset[str]) -> tuple[bytes, ...]:
+    """Return the names that are too long to turn up by chance."""
+    long = (term for term in terms if len(term) >= _LONG and term.isascii() and term.isalpha())
+    return tuple(term.encode() for term in long)
 
 
 def _leaks(part: Treated, terms: frozenset[str]) -> list[str]:

@@ -149,7 +149,7 @@ def _squeezed(terms: frozenset[str]) -> tuple[str, ...]:
 @lru_cache(maxsize=65536)
 def holds_term(vr: str, value: bytes, charset: bytes, terms: frozenset[str]) -> bool:
     """Tell whether a value holds one of the terms."""
-    if vr in text_encoding.NUMBER_VRS and not value.strip(_NUMBER_BYTES):
+    if vr in text_encoding.NUMBER_VRS and is_number(vr, value):
         return False
     if vr in text_encoding.TEXT_VRS:
         texts: Iterable[str] = [text_encoding.decode(value, charset, is_name=vr == "PN")]
@@ -169,6 +169,11 @@ def _text_holds(normal: str, terms: frozenset[str]) -> bool:
         return True
     squeezed = "".join(words)
     return any(term in squeezed for term in _squeezed(terms))
+
+
+def is_number(vr: str, value: bytes) -> bool:
+    """Tell whether a value holds nothing but numbers if its VR is one of numbers in text."""
+    return vr not in text_encoding.NUMBER_VRS or not value.strip(_NUMBER_BYTES)
 
 
 def is_searched(tag: int, vr: str, size: int) -> bool:

@@ -164,11 +164,16 @@ def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -
     return bytes(128) + b"DICM" + length + meta
 
 
+def is_deflated(transfer_syntax: str) -> bool:
+    """Tell whether data sets of a transfer syntax are deflated."""
+    return transfer_syntax in _DEFLATED
+
+
 def close_dataset(
     transfer_syntax: str, dataset: list[bytes | memoryview]
 ) -> list[bytes | memoryview]:
     """Deflate the data set where its transfer syntax wants that."""
-    if transfer_syntax not in _DEFLATED:
+    if not is_deflated(transfer_syntax):
         return dataset
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     deflated = b"".join([deflater.compress(part) for part in dataset] + [deflater.flush()])

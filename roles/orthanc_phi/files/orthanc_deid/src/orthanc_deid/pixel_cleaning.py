@@ -10,7 +10,7 @@ from typing import Final
 from orthanc_deid.elements import Element, Syntax
 from orthanc_deid.errors import ProfileError, Quarantine
 from orthanc_deid.ocr import TEXT_IN_PIXELS, TextReader
-from orthanc_deid.pixel_comments import SIZES
+from orthanc_deid.pixel_comments import PIXEL_DATA, SIZES
 from orthanc_deid.pixel_decision import (
     REGION_CORNERS,
     REGION_SEQUENCE,
@@ -26,8 +26,7 @@ from orthanc_deid.report import Record
 from orthanc_deid.rules import Profile
 from orthanc_deid.text_encoding import DEFAULT, decode
 
-_PIXEL_DATA: Final = 0x7FE00010
-_PIXELS: Final = frozenset({_PIXEL_DATA, 0x7FE00008, 0x7FE00009})  # also Float and Double Float
+_PIXELS: Final = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})  # also Float and Double Float
 _SIZES: Final = {"US": 2, "UL": 4}
 _DECISIONS: Final = 4096
 

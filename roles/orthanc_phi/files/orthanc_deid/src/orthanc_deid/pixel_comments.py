@@ -13,7 +13,7 @@ from typing import Final
 
 from orthanc_deid.elements import ITEM, Element, Syntax
 
-_PIXEL_DATA: Final = 0x7FE00010
+PIXEL_DATA: Final = 0x7FE00010
 _SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS = (
     0x00280002, 0x00280008, 0x00280010, 0x00280011, 0x00280100,
 )  # fmt: skip
@@ -38,7 +38,7 @@ def hidden_bytes(data: bytes, top: Mapping[int, Element], syntax: Syntax) -> Ite
         top: the elements of its top level.
         syntax: how they are encoded.
     """
-    pixels = top.get(_PIXEL_DATA)
+    pixels = top.get(PIXEL_DATA)
     if pixels is None:
         return
     if pixels.end == pixels.stop:

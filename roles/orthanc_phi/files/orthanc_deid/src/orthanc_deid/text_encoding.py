@@ -34,6 +34,9 @@ def decode(value: bytes, charset: bytes, *, is_name: bool = False) -> str:
         charset: the value of Specific Character Set that holds where it stands.
         is_name: whether it is a person's name, whose delimiters reset escape sequences.
     """
+    if b"\0" in value:
+        # No text has them, and between the letters of a name they would hide it.
+        value = value.replace(b"\0", b"")
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
     with warnings.catch_warnings():

@@ -16,7 +16,7 @@ from orthanc_deid.dates import MalformedDateError, shift_value
 from orthanc_deid.dummies import dummy_code_item, dummy_value
 from orthanc_deid.elements import Element, Entry, Item, Syntax, Table, Walker, padded
 from orthanc_deid.leak_watch import terms_in
-from orthanc_deid.leaks import holds_term, is_searched, tag_label
+from orthanc_deid.leaks import holds_term, is_number, is_searched, tag_label
 from orthanc_deid.places import MAX_REMEMBERED, Chunks, Effects, Kept, Place, Treated
 from orthanc_deid.plan import CHARSET, LOOK
 from orthanc_deid.private import ruled_entries, with_entry
@@ -25,6 +25,7 @@ from orthanc_deid.report import Change
 from orthanc_deid.rules import CODE_SEQUENCES, Profile, table_row
 from orthanc_deid.subject import Subject
 from orthanc_deid.text import VR_LENGTH, TextCleaner
+from orthanc_deid.text_encoding import NUMBER_VRS
 from orthanc_deid.uids import is_valid
 
 # Cleaned whole, with nothing that must be there missing afterwards.
@@ -182,7 +183,7 @@ class Treatment:
         kind = place.types.types.get(element.entry.tag)
         action = choose(rule.code, kind, iod_known=self.context.iod_known)
         if action is Action.KEEP or self._is_code(element, place):
-            return self._keep(element, place)
+            return self._keep(element, rule, place)
         if action is Action.CLEAN:
             return self._clean(element, rule, place)
         if action in _MAPPINGS:
@@ -245,10 +246,15 @@ class Treatment:
             self._cleaner = self.context.cleaner()
         return self._cleaner
 
-    def _keep(self, element: Element, place: Place) -> Chunks | None:
-        if element.entry.vr == "SQ" and element.entry.tag >> 16 & 1:
-            # Private sequences are walked only where they stay.
-            return self._items(element, self.walker.items_of(element), place)
+    def _keep(self, element: Element, rule: Rule, place: Place) -> Chunks | None:
+        if element.entry.tag >> 16 & 1:
+            if element.entry.vr == "SQ":
+                # Private sequences are walked only where they stay.
+                return self._items(element, self.walker.items_of(element), place)
+            vr = element.entry.vr
+            if vr in NUMBER_VRS and not is_number(vr, self.data[element.value : element.stop]):
+                # What is safe as a number is not as anything else.
+                return self._take(element, Action.REMOVE, rule, place)
         if element.items is not None:
             return self._items(element, element.items, place)
         if is_searched(element.entry.tag, element.entry.vr, element.stop - element.value):

@@ -75,7 +75,10 @@ FREE_TEXT: Final = {
 # Encrypted attributes hold the patient's identity, for whoever has the key.
 _UNUSABLE: Final = Rule(Action.REMOVE, "what belongs to a signature or is encrypted")
 _IDENTIFIER: Final = Rule("X/D", "identifier of a document")
+_ADDRESS: Final = Rule("X/Z/D", "address of the originals")
 ALWAYS: Final = {
+    0x00081190: _ADDRESS,  # Retrieve URL
+    0x0040E010: _ADDRESS,  # Retrieve URI
     0x04000500: _UNUSABLE,  # Encrypted Attributes Sequence
     0x4FFE0001: _UNUSABLE,  # MAC Parameters Sequence
     0x0040E001: _IDENTIFIER,  # HL7 Instance Identifier
