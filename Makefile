@@ -69,8 +69,9 @@ molecule-changed: setup ## the scenarios of the roles that changed since a commi
 	    PATH="$(CURDIR)/$(BIN):$$PATH" molecule test -s "$$scenario"; \
 	done
 
-bench: .cache/bench/ready ## how well identifiers are taken out, beside the peers: a short form
+bench: .cache/bench/ready ## how well and how fast identifiers are taken out, beside the peers: short forms
 	.cache/bench/bin/python bench/deid_quality.py --short
+	.cache/bench/bin/python bench/engine.py --short
 
 .cache/bench/ready: bench/requirements.txt roles/orthanc_phi/files/orthanc_deid/requirements.txt
 	$(PYTHON) -m venv .cache/bench

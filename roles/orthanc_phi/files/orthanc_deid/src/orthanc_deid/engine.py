@@ -194,7 +194,7 @@ class Engine:
         sop_instance = self._map_uid(old[SOP_INSTANCE])
         head = file_head(old[SOP_CLASS], sop_instance, instance.transfer_syntax)
         output = b"".join([head, *close_dataset(instance.transfer_syntax, dataset)])
-        if not accepted:
+        if not accepted and not unread:
             plain = b"".join(dataset) if is_deflated(instance.transfer_syntax) else output
             for part in _without_pixels(plain, top.get(PIXEL_DATA), end):
                 check_bytes(part, effects, identifiers)
