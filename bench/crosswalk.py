@@ -28,6 +28,7 @@ from postgres_server import running_postgres
 SIZES = ((1_000, 5_000), (1_000_000, 5_000_000))
 SHORT_SIZES = ((1_000, 5_000), (50_000, 250_000))
 ROUNDS = 300
+MOST_MORE_MEMORY = 16  # MiB
 
 _GENERATE = (
     "INSERT INTO projects (name, last_number) VALUES ('default', :subjects)",
@@ -64,7 +65,10 @@ def main() -> int:
     for row in rows:
         table.add_row(*(f"{value:,}" for value in row.values()))
     Console().print(table)
-    return 0 if rows[-1]["look-up"] < 5 and rows[-1]["insert"] < 10 else 1
+    few, many = rows
+    fast = many["look-up"] < 5 and many["study by UID"] < 5 and many["insert"] < 10
+    flat = many["memory"] - few["memory"] < MOST_MORE_MEMORY
+    return 0 if fast and flat else 1
 
 
 def _filled(server: sa.URL, subjects: int, studies: int) -> sa.URL:
@@ -77,6 +81,9 @@ def _filled(server: sa.URL, subjects: int, studies: int) -> sa.URL:
     migrate.upgrade(url)
     engine = sa.create_engine(url)
     with engine.begin() as connection:
+        # Only the filling: what is measured waits for the disk.
+        connection.execute(sa.text("SET LOCAL synchronous_commit = off"))
+        connection.execute(sa.text("SET LOCAL work_mem = '256MB'"))
         for statement in _GENERATE:
             connection.execute(sa.text(statement), {"subjects": subjects, "studies": studies})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -90,12 +97,16 @@ def _measure(url: sa.URL, subjects: int, studies: int) -> dict[str, float]:
     known = _numbers(subjects)
     fresh = (f"NEW{n}" for n in range(ROUNDS))
     study = _numbers(studies)
+    new = (f"new-{n}" for n in range(ROUNDS))
     figures: dict[str, float] = {
         "subjects": subjects,
         "studies": studies,
         "look-up": _median(lambda: crosswalk.subject(f"MRN{next(known)}")),
         "insert": _median(lambda: crosswalk.subject(next(fresh))),
         "study by UID": _median(lambda: crosswalk.studies.find(f"1.2.3.{next(study)}")),
+        "study by Orthanc's id": _median(lambda: crosswalk.studies.of_orthanc(f"o-{next(study)}")),
+        "is anonymous": _median(lambda: crosswalk.studies.is_anonymous(f"2.25.{next(study)}")),
+        "study added": _median(lambda: crosswalk.studies.add(orthanc_id=next(new))),
     }
     crosswalk.close()
     engine = sa.create_engine(url)

@@ -177,7 +177,7 @@ class FakeEngine:
 
     def map_uid(self, old: str) -> str:
         """The new UID."""
-        return f"{self.root}.{old}"
+        return f"{self.root}.{old}" if self.root else old
 
     def deidentify(
         self,
@@ -226,6 +226,6 @@ def read_identity(data: bytes) -> Any:
     )
 
 
-def fake_deidentification(profile: str | None = None) -> Deidentification:
+def fake_deidentification(profile: str | None = None, root: str = "anon") -> Deidentification:
     """The parts of the engine, faked."""
-    return Deidentification(FakeEngine(profile), read_identity)  # type: ignore[arg-type]
+    return Deidentification(FakeEngine(profile, root), read_identity)  # type: ignore[arg-type]

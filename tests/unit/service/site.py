@@ -44,6 +44,7 @@ class Site:
         self.stopping = False
         self.filters: dict[str, Conditions] = {}
         self.always_review = False
+        self.root = "anon"
         self.number_modifiers: tuple[NumberModifier, ...] = ()
         self.queued: list[tuple[int, float]] = []
         self.admission = Admission(self.crosswalk.studies, self, automatic=True)
@@ -76,7 +77,9 @@ class Site:
         return runner.run(study_id, job=7)
 
     def deidentification(self, profile: str | None) -> Deidentification:
-        return replace(fake_deidentification(profile), number_modifiers=self.number_modifiers)
+        return replace(
+            fake_deidentification(profile, self.root), number_modifiers=self.number_modifiers
+        )
 
     def receive_and_run(self, *files: bytes) -> float | None:
         self.phi.store(*files)

@@ -206,6 +206,23 @@ def test_one_study_can_be_asked_to_wait(site: Site) -> None:
     assert site.study().state is State.REVIEW
 
 
+def test_a_result_that_keeps_its_uid_cannot_wait_beside_its_original(site: Site) -> None:
+    site.always_review, site.root = True, ""
+    site.receive_and_run(file("MRN1", "1.2", "1"), file("MRN1", "1.2", "2"))
+    assert (site.study().reason or "").startswith("review-needs-new-uids")
+    assert len(site.phi.texts()) == 2
+
+
+def test_late_instances_are_seen_where_the_profile_keeps_uids(site: Site) -> None:
+    site.root = ""
+    site.receive_and_run(file("MRN1", "1.2", "1"), file("MRN1", "1.2", "2"))
+    assert site.study().anonymous_study_uid == site.study().study_instance_uid
+    site.phi.store(file("MRN1", "1.2", "7"))
+    site.admit()
+    site.run()
+    assert len(site.anon.texts()) == 3
+
+
 def test_a_rejected_result_leaves_phi(site: Site) -> None:
     site.always_review = True
     site.receive_and_run(*TWO_FILES)

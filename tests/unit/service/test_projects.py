@@ -179,6 +179,22 @@ def test_a_study_of_a_project_that_is_gone_waits_and_can_be_withdrawn(site: Site
     assert site.states() == {"lung": State.WITHDRAWN}
 
 
+def test_a_study_is_taken_back_from_where_its_project_does_not_deliver_any_more(
+    site: Site,
+) -> None:
+    site.phi.sender = "CT7"
+    site.phi.store(file("MRN-1", "1.2", "1"))
+    site.admit()
+    site.work()
+    site.studies.move(1, State.WITHDRAWING)
+    anon = OrthancDestination(site.anon.client())
+    study = site.studies.get(1)
+    assert study is not None
+    Courier(site.studies, [], former=[anon]).withdraw(study)
+    assert site.anon.texts() == []
+    assert [row.state for row in site.studies.deliveries(1)] == ["withdrawn"]
+
+
 def test_what_was_withdrawn_joins_no_other_project(site: Site) -> None:
     site.phi.sender = "CT7"
     site.phi.store(file("MRN-1", "1.2", "1"))

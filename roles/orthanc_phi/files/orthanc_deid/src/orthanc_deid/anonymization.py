@@ -30,6 +30,7 @@ from orthanc_deid.states import DECIDED, UNFINISHED, IllegalTransitionError, Sta
 from orthanc_deid.studies import Study
 from orthanc_deid.study_deidentification import (
     Deidentification,
+    DeidentifiedStudy,
     StudyDeidentifier,
 )
 
@@ -237,6 +238,8 @@ class StudyRunner:
                 "source_last_update": seen.last_update,
                 "record": done.record.to_dict(),
             }
+            if self._has_review(study):
+                _demand_new_uid(seen, done)
             if self._has_review(study) and (mark := mark_result(spool.files)) not in accepted:
                 self._courier.show(study, done, spool.files, lambda: self._go_on(study))
                 self._studies.move(study.id, State.REVIEW, findings=[mark], **facts)
@@ -281,3 +284,13 @@ class StudyRunner:
         anonymous_uid = now.anonymous_study_uid if now else None
         extra = {"study": study.id, "job": job, "anonymous_study_uid": anonymous_uid, **values}
         log.info(event, extra=extra)
+
+
+def _demand_new_uid(seen: SourceStudy, done: DeidentifiedStudy) -> None:
+    """Refuse to put a result beside its original under the same UID: they would be one study."""
+    if done.study_instance_uid == seen.study_instance_uid:
+        raise Quarantine(
+            "review-needs-new-uids",
+            "the profile keeps UIDs, so the result cannot wait on PHI beside its original; "
+            "ask for the study without review, or by another profile",
+        )

@@ -35,6 +35,7 @@ class Courier:
         destinations: where the project's studies go.
         review: where a result waits for a person, if it has to; None if it never leaves PHI.
         filters: which studies a destination takes, by its name; all, if it has none.
+        former: further destinations of the site, from which only something may be taken back.
     """
 
     def __init__(
@@ -44,11 +45,14 @@ class Courier:
         *,
         review: Destination | None = None,
         filters: Mapping[str, Conditions] | None = None,
+        former: Iterable[Destination] = (),
     ) -> None:
         self._studies = studies
         self._destinations = list(destinations)
         self.review = review
         self._filters = filters or {}
+        places = (*former, *self._destinations, *((review,) if review else ()))
+        self._places = {destination.name: destination for destination in places}
 
     def pending(self, study: Study) -> list[Destination]:
         """Return the destinations that do not have the study yet."""
@@ -204,8 +208,7 @@ class Courier:
         rows = self._studies.deliveries(study.id)
         there = {row.anonymous_study_uid for row in rows if row.destination == name}
         uids = sorted(uid for uid in {*there, study.anonymous_study_uid} if uid)
-        places = [*self._destinations, *([self.review] if self.review else [])]
-        destination = next((place for place in places if place.name == name), None)
+        destination = self._places.get(name)
         if destination is None:
             what = f"delete study {' and '.join(uids)} there by hand"
             left = f"{name} is not in the settings any more: {what}"

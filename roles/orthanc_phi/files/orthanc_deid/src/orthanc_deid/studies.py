@@ -183,8 +183,14 @@ class Studies(Deliveries):
         return self._select(wanted, limit)
 
     def is_anonymous(self, study_instance_uid: str) -> bool:
-        """Whether `study_instance_uid` was given to an anonymized study, of any project."""
-        query = sa.select(studies.c.id).where(studies.c.anonymous_study_uid == study_instance_uid)
+        """Whether `study_instance_uid` was given to an anonymized study, of any project.
+
+        A profile that keeps UIDs gives none: then an original goes by the same UID.
+        """
+        query = sa.select(studies.c.id).where(
+            studies.c.anonymous_study_uid == study_instance_uid,
+            studies.c.study_instance_uid.is_distinct_from(study_instance_uid),
+        )
         with self._engine.connect() as connection:
             return connection.execute(query).first() is not None
 

@@ -150,7 +150,9 @@ def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
             crosswalk=own,
             source=source,
             deidentification=engines,
-            courier=Courier(own.studies, served, review=review, filters=filters),
+            courier=Courier(
+                own.studies, served, review=review, filters=filters, former=destinations
+            ),
             always_review=project.review,
             spool_dir=config.spool_dir,
             stopping=stopping,
