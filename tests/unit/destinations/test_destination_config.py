@@ -98,9 +98,10 @@ def test_a_certificate_and_its_key_are_taken_and_others_are_not(authority: Autho
 
 
 def test_the_command_reads_standard_input_and_tells_everything() -> None:
-    given = json.dumps([{**DICOM, "aet": ""}, {**FOLDER, "path": "/data"}])
+    destinations = [{**DICOM, "aet": ""}, {**FOLDER, "path": "/data"}]
+    given = json.dumps({"destinations": destinations})
     done = subprocess.run(
-        [sys.executable, "-m", "orthanc_deid", "destinations", "check"],
+        [sys.executable, "-m", "orthanc_deid", "settings", "check"],
         input=given, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

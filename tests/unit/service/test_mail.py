@@ -68,7 +68,7 @@ def settings(port: int, *kinds: str) -> MailConfig:
     return MailConfig(
         sender="images@example.org",
         recipients=(Recipient(BROKER, frozenset(kinds or KINDS) - {"digest"}),),
-        relay=Relay("127.0.0.1", port, "none", "", None, ""),
+        relay=Relay("127.0.0.1", port, "none", "", "", ""),
         identities=False,
         link="https://images.example.org/orthanc-phi/",
         digest_hour=0,

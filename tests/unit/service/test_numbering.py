@@ -125,9 +125,15 @@ def test_what_is_wrong_is_told_with_its_key_and_the_fix(
     assert problem in "\n".join(check_numbering({"base_name": "DEMO", **settings}))
 
 
-def test_the_command_tells_all_problems_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["numbering", "check", '{"base_name": "DEMO"}']) == 0
-    assert main(["numbering", "check", '{"base_name": "", "numbering": "cohort"}']) == 1
+def test_the_command_tells_all_problems_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(numbering: str) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f'{{"numbering": {numbering}}}'))
+        return main(["settings", "check"])
+
+    assert check('{"base_name": "DEMO"}') == 0
+    assert check('{"base_name": "", "numbering": "cohort"}') == 1
     assert capsys.readouterr().err.splitlines() == [
         "orthanc-deid: base_name: must not be empty",
         "orthanc-deid: cohorts: is empty, but numbering is cohort; name the cohorts",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -246,10 +247,15 @@ def test_formats_that_run_into_each_other_are_refused_too() -> None:
     assert any("may give two people the same pseudonym" in line for line in told)
 
 
-def test_the_check_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["projects", "check", json.dumps({"projects": [KNEE]})]) == 0
-    wrong = {"base_name": "SITE", "projects": [{"name": "x"}, {"name": "y"}]}
-    assert cli.main(["projects", "check", json.dumps(wrong)]) == 1
+def test_the_check_is_a_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(projects: dict[str, Any]) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"projects": projects})))
+        return cli.main(["settings", "check"])
+
+    assert check({"projects": [KNEE]}) == 0
+    assert check({"base_name": "SITE", "projects": [{"name": "x"}, {"name": "y"}]}) == 1
     assert "orthanc-deid: projects: 'x' and 'y' may give" in capsys.readouterr().err
 
 

@@ -7,13 +7,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from orthanc_deid.destination_config import check_destinations
 from orthanc_deid.errors import DeidError, ProfileError
 from orthanc_deid.explain import explain
+from orthanc_deid.mail_config import check_mail
 from orthanc_deid.numbering import check_numbering
 from orthanc_deid.old_env import inventory_of
 from orthanc_deid.profile import BUILT_IN, DEFAULT, SITE_KEYS, load_profile, parse_profile
@@ -49,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_profile(commands)
-    _add_numbering(commands)
-    _add_destinations(commands)
-    _add_projects(commands)
+    _add_settings(commands)
     _add_explain(commands)
     _add_import_old_env(commands)
     if not arguments or arguments[0] not in _OWN_COMMANDS:
@@ -206,77 +205,36 @@ def _import_old_env(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _add_numbering(commands: Any) -> None:
-    numbering = commands.add_parser(
-        "numbering", help="work with the settings of subject numbers"
+_SETTINGS: dict[str, Callable[[Any], list[str]]] = {
+    "numbering": check_numbering,
+    "projects": check_projects,
+    "destinations": check_destinations,
+    "mail": check_mail,
+}
+
+
+def _add_settings(commands: Any) -> None:
+    settings = commands.add_parser(
+        "settings", help="work with the settings of the service"
     ).add_subparsers(required=True, metavar="COMMAND")
-    check = numbering.add_parser(
+    check = settings.add_parser(
         "check",
-        help="say whether settings of subject numbers can be used",
-        description="Check settings of subject numbers, and print all that is wrong with them; "
-        "exit status 1 if anything is.",
+        help="say whether settings can be used",
+        description="Check settings, and print all that is wrong with them; exit status 1 if "
+        f"anything is. They come as one JSON object with any of {', '.join(_SETTINGS)}, on "
+        "standard input, since they may hold passwords.",
     )
-    check.add_argument("settings", metavar="JSON", help="as in the service's config.json")
-    check.set_defaults(run=_check_numbering)
+    check.set_defaults(run=_check_settings)
 
 
-def _check_numbering(arguments: argparse.Namespace) -> int:
-    try:
-        settings = json.loads(arguments.settings)
-    except ValueError as error:
-        raise DeidError(f"the settings are not JSON: {error}") from None
-    problems = check_numbering(settings)
-    for problem in problems:
-        print(f"orthanc-deid: {problem}", file=sys.stderr)
-    return 1 if problems else 0
-
-
-def _add_projects(commands: Any) -> None:
-    projects = commands.add_parser("projects", help="work with projects").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
-    check = projects.add_parser(
-        "check",
-        help="say whether settings of projects can be used",
-        description="Check projects, and print all that is wrong with them; exit status 1 if "
-        "anything is.",
-    )
-    check.add_argument(
-        "settings", metavar="JSON", help="the site's numbering, destinations by name, and projects"
-    )
-    check.set_defaults(run=_check_projects)
-
-
-def _check_projects(arguments: argparse.Namespace) -> int:
-    try:
-        settings = json.loads(arguments.settings)
-    except ValueError as error:
-        raise DeidError(f"the settings are not JSON: {error}") from None
-    problems = check_projects(settings)
-    for problem in problems:
-        print(f"orthanc-deid: {problem}", file=sys.stderr)
-    return 1 if problems else 0
-
-
-def _add_destinations(commands: Any) -> None:
-    destinations = commands.add_parser(
-        "destinations", help="work with the settings of destinations"
-    ).add_subparsers(required=True, metavar="COMMAND")
-    check = destinations.add_parser(
-        "check",
-        help="say whether settings of destinations can be used",
-        description="Check a list of destinations in JSON on standard input, since it may hold "
-        "passwords, and print all that is wrong with it; exit status 1 if anything is.",
-    )
-    check.set_defaults(run=_check_destinations)
-
-
-def _check_destinations(_arguments: argparse.Namespace) -> int:
+def _check_settings(_arguments: argparse.Namespace) -> int:
     try:
         given = json.load(sys.stdin)
     except ValueError as error:
-        raise DeidError(f"the destinations are not JSON: {error}") from None
-    problems = check_destinations(given)
+        raise DeidError(f"the settings are not JSON: {error}") from None
+    problems = [
+        problem for name, check in _SETTINGS.items() if name in given for problem in check(given[name])
+    ]
     for problem in problems:
         print(f"orthanc-deid: {problem}", file=sys.stderr)
     return 1 if problems else 0

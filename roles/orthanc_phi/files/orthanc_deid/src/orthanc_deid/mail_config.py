@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Literal
 
 from orthanc_deid.settings_reader import Reader
@@ -36,13 +35,13 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The server that takes the mails; `ca` is who signs its certificate, or the system's own."""
+    """The server that takes the mails; `ca`, in PEM, or whom the system trusts signs for it."""
 
     host: str
     port: int
     tls: Literal["none", "starttls", "tls"]
     user: str
-    ca: Path | None
+    ca: str
     password: str = field(repr=False)
 
 
@@ -82,6 +81,13 @@ def read_mail(reader: Reader) -> MailConfig | None:
     return config if config.recipients else None
 
 
+def check_mail(given: object) -> list[str]:
+    """Return what is wrong with the settings of mails, each with its fix."""
+    reader = Reader({"mail": given})
+    read_mail(reader)
+    return reader.problems
+
+
 def _read_recipient(reader: Reader) -> Recipient:
     kinds = reader.texts("events")
     for kind in kinds:
@@ -106,7 +112,7 @@ def _read_relay(reader: Reader) -> Relay:
         tls=reader.choice("tls", ("none", "starttls", "tls"), "none"),
         user=reader.take("user", str, ""),
         password=reader.take("password", str, ""),
-        ca=Path(ca) if (ca := reader.take("ca", str, "")) else None,
+        ca=reader.take("ca", str, ""),
     )
     if bool(relay.user) != bool(relay.password):
         reader.wrong("user", "and password go together; give both or none")

@@ -55,7 +55,7 @@ def message(config: MailConfig, mail: Mail) -> EmailMessage:
 
 
 def _connect(relay: Relay) -> smtplib.SMTP:
-    context = ssl.create_default_context(cafile=relay.ca)
+    context = ssl.create_default_context(cadata=relay.ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if relay.tls == "tls":
         server: smtplib.SMTP = smtplib.SMTP_SSL(
