@@ -233,7 +233,10 @@ def _check_settings(_arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise DeidError(f"the settings are not JSON: {error}") from None
     problems = [
-        problem for name, check in _SETTINGS.items() if name in given for problem in check(given[name])
+        problem
+        for name, check in _SETTINGS.items()
+        if name in given
+        for problem in check(given[name])
     ]
     for problem in problems:
         print(f"orthanc-deid: {problem}", file=sys.stderr)
