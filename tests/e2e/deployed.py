@@ -46,6 +46,8 @@ def playbook(name: str, *arguments: str, check: bool = True) -> subprocess.Compl
         str(Path(sys.executable).with_name("ansible-playbook")),
         "-i",
         "inventories/demo",
+        "-i",
+        "tests/e2e/inventory.yml",
         f"playbooks/{name}.yml",
         "-e",
         f"@{VARS}",

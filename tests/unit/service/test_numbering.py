@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of subject numbers: what they come to, and what is said of wrong ones."""
 
+import io
 from typing import Any
 
 import pytest

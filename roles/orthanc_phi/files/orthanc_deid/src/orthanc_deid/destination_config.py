@@ -2,7 +2,7 @@
 """The settings of destinations: one reader for each kind, which collects all that is wrong.
 
 The inventory's `orthanc_phi_destinations` has the same form as the worker's `config.json`, so
-`orthanc-deid destinations check` tells the operator before the first change what the worker would
+`orthanc-deid settings check` tells the operator before the first change what the worker would
 tell afterwards.
 """
 
