@@ -131,8 +131,12 @@ def _round_trip(told: Mapping[str, Any]) -> Iterator[Row]:
 def _probes(told: Mapping[str, Any]) -> Iterator[Row]:
     for probe in told.get("results", []):
         what = f"closed to {probe['item']}"
-        if probe.get("msg"):
+        said = str(probe.get("msg", ""))
+        if said.startswith("Timeout when waiting"):
             yield _row(what, "well", "")
+        elif said:
+            remedy = "See whether Ansible reaches that host, then run this again."
+            yield _row(what, "wrong", f"It could not be tried: {said}", remedy)
         else:
             remedy = "Run playbooks/site.yml --tags firewall, and see docs/firewall.md."
             yield _row(what, "wrong", "The web port can be reached from there.", remedy)

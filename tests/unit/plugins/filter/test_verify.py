@@ -79,9 +79,12 @@ def test_the_round_trip_tells_its_times_or_what_went_wrong() -> None:
 
 def test_a_port_that_can_be_reached_from_where_it_must_not_is_wrong() -> None:
     closed = {"item": "disk.example.org", "msg": "Timeout when waiting", "elapsed": 3}
-    rows = verify_rows({"results": [closed, {"item": "anon.example.org"}]}, "phi", "probes")
+    away = {"item": "x.example.org", "msg": "Failed to connect by ssh", "unreachable": True}
+    told = {"results": [closed, {"item": "anon.example.org"}, away]}
+    rows = verify_rows(told, "phi", "probes")
 
-    assert [row["state"] for row in rows] == ["well", "wrong"]
+    assert [row["state"] for row in rows] == ["well", "wrong", "wrong"]
+    assert "could not be tried: Failed to connect" in rows[2]["seen"]
     assert verify_rows({"skipped": True}, "phi", "probes") == []
 
 
