@@ -45,6 +45,7 @@ DANGEROUS = [
 ]
 CROSSWALK = [
     "GET /deid/v1/lookup",
+    "POST /deid/v1/lookup",
     "GET /deid/v1/lookup/export",
     "GET /deid/v1/quarantine",
     f"POST /deid/v1/studies/{UNKNOWN}/anonymize",
