@@ -101,7 +101,8 @@ class TreeDeidentifier:
             study.run(paths)
         except (DeidError, OSError) as error:
             held = f"its study is held back: {reason_of(error)}"
-            verdicts = dict.fromkeys(paths, ("failed", held)) | study.verdicts
+            failed = {path: told for path, told in study.verdicts.items() if told[0] == "failed"}
+            verdicts = dict.fromkeys(paths, ("failed", held)) | failed
             return Outcome({}, verdicts, reason_of(error))
         finally:
             shutil.rmtree(study.partial, ignore_errors=True)
