@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from struct import pack
 
 import pytest
@@ -16,10 +17,20 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from orthanc_deid.engine import Output
+from orthanc_deid.engine import Engine, Output
 from orthanc_deid.errors import Quarantine
+from orthanc_deid.profile import load_profile
 
-from .instances import basic_engine, data_set, deidentify, encode, instance, read
+from .instances import (
+    KEYS,
+    PIXELS_PASS,
+    basic_engine,
+    data_set,
+    deidentify,
+    encode,
+    instance,
+    read,
+)
 
 NATIVE = bytes(64 * 64 * 2)
 SCAN = bytes(5000)  # too long to be searched as a short binary value
@@ -142,11 +153,9 @@ def test_what_is_remembered_of_other_instances_changes_nothing() -> None:
     def told(output: Output) -> tuple[object, ...]:
         return output.data, output.record.to_dict(), dict(output.uid_mapping)
 
-    engine = basic_engine()
-    shared = [told(deidentify(data, engine)) for data in series() * 2]
-    alone = [
-        told(deidentify(data, type(engine)(engine.profile, engine._keys))) for data in series()
-    ]
+    profile = basic_engine().profile
+    shared = [told(deidentify(data)) for data in series() * 2]
+    alone = [told(deidentify(data, Engine(profile, KEYS))) for data in series()]
     assert shared == alone * 2
 
 
@@ -175,3 +184,19 @@ def test_a_value_of_unknown_vr_is_padded_as_its_dictionary_vr_wants() -> None:
     output = deidentify(encode(made)).data
     assert b"REMOVED " in output
     assert b"REMOVED\0" not in output
+
+
+def test_a_label_that_the_table_keeps_loses_names_and_keeps_short_codes() -> None:
+    engine = Engine(replace(load_profile("research"), pixel_rules=PIXELS_PASS), KEYS)
+    for given, left in (
+        ("NK5", "NK5"),
+        ("NK5 OTTOLINE QUILLFEATHER", "NK5"),
+        ("NK5 Vossberg", "NK5"),
+        ("Liver, drawn by Dr. Smythe 12.03.2024", "Liver"),
+    ):
+        output = read(deidentify(instance(FrameLabel=given), engine).data)
+        assert str(output.FrameLabel).startswith(left), given
+        assert not {"QUILLFEATHER", "Smythe", "Vossberg", "12.03.2024"} & set(
+            str(output.FrameLabel).split()
+        )
+    assert "NK5" not in str(read(deidentify(instance(StudyDescription="NK5"), engine).data))

@@ -17,6 +17,7 @@ class Action(StrEnum):
     KEEP_UID = "keep_uid"  # UIDs; what is none may be anything and is remapped
     SHIFT = "shift"  # dates: by the subject's offset, or by nothing where dates stay
     CLEAN = "clean"  # text
+    CLEAN_LABEL = "clean_label"  # text, of which short codes such as "NK5" stay
     CAP_AGE = "cap_age"  # ages over 89 become 90
 
 

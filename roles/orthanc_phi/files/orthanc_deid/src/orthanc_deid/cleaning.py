@@ -53,9 +53,9 @@ def union(known: frozenset[Known]) -> Known:
 
 
 @lru_cache(maxsize=32)
-def cleaner(known: Known, date_offset: int | None) -> TextCleaner:
+def cleaner(known: Known, date_offset: int | None, *, codes: bool) -> TextCleaner:
     """Return the rules for a study, which take a while to make ready."""
-    return TextCleaner(known, date_offset)
+    return TextCleaner(known, date_offset, codes=codes)
 
 
 @lru_cache(maxsize=16384)

@@ -172,8 +172,10 @@ class Engine:
             scrub_tables=self._scrub_tables,
             iod_known=types is not None,
             identifiers=identifiers,
-            cleaner=lambda: cleaner(
-                known, subject.date_offset if self.profile.moves_dates else None
+            cleaner=lambda codes: cleaner(
+                known,
+                subject.date_offset if self.profile.moves_dates else None,
+                codes=codes,
             ),
             own=self._own(instance.syntax, subject, study, codes, blanks),
         )

@@ -26,6 +26,7 @@ _WHAT = {
     Action.KEEP_UID: "stays if it is a UID, and is remapped if it is none",
     Action.SHIFT: "is checked, and moved by the subject's days if the profile moves dates",
     Action.CLEAN: "is cleaned of what identifies",
+    Action.CLEAN_LABEL: "is cleaned of what identifies, but for short codes",
     Action.CAP_AGE: "stays, with ages over 89 as 90",
 }
 _DOCUMENTS = {

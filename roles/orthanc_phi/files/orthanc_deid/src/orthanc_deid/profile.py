@@ -213,6 +213,7 @@ _NEEDS: Final = {
     Action.REMAP: ("UIDs", {"UI"}),
     Action.KEEP_UID: ("UIDs", {"UI"}),
     Action.CLEAN: ("text", set(VR_LENGTH)),
+    Action.CLEAN_LABEL: ("text", set(VR_LENGTH)),
     Action.CAP_AGE: ("ages", {"AS"}),
 }
 

@@ -237,7 +237,8 @@ class Profile:
             return _NOTED
         for option in sorted(self.options & FREE_TEXT.keys()):
             if tag in FREE_TEXT[option] and (vr == "SQ" or vr in VR_LENGTH):
-                return Rule(Action.CLEAN, f"text that {option} cleans beyond Table E.1-1")
+                action = Action.CLEAN if vr == "SQ" else Action.CLEAN_LABEL
+                return Rule(action, f"text that {option} cleans beyond Table E.1-1")
         return None
 
     def scrub_rule(self, tag: int, vr: str) -> Rule | None:

@@ -90,9 +90,11 @@ class TextCleaner:
     Args:
         known: the identifiers that the study itself tells.
         date_offset: whole days by which dates in the text move; None cuts them.
+        codes: whether short mixes of letters and digits go that no rule can decide.
     """
 
-    def __init__(self, known: Known, date_offset: int | None = None) -> None:
+    def __init__(self, known: Known, date_offset: int | None = None, *, codes: bool = True) -> None:
+        self._codes = codes
         self._known = known
         self._offset = date_offset
         self._words = vocabulary()
@@ -204,7 +206,7 @@ class TextCleaner:
         if self._places:
             cut_known_places(reading, self._places, self._place_lengths)
         cut_named_by_context(reading, self._words)
-        cut_undecided(reading, self._words, self._names)
+        cut_undecided(reading, self._words, self._names, codes=self._codes)
         return cuts + list(_token_cuts(reading))
 
     def _pattern_cuts(self, text: str, tokens: list[Token], offset: int | None) -> Iterable[Cut]:

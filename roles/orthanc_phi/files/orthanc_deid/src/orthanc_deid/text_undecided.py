@@ -13,18 +13,25 @@ from orthanc_deid.vocabulary import Level, Vocabulary
 _UNITS = frozenset(
     ("ms", "s", "hz", "khz", "mm", "cm", "m", "px", "x", "hu", "counts", "kcounts", "cts", "kcts")
 ) | frozenset(("cnt", "gy", "mgy", "kg", "g", "ml", "bpm"))
+_SHORT_CODE = 5  # characters, too few for a number of a person
 _SPINE_LEVELS = frozenset("ctlsd")
 
 
-def cut_undecided(reading: Reading, words: Vocabulary, names: NameIndex) -> None:
-    """Cut each word that no list knows, and each mix of letters and digits that says nothing."""
+def cut_undecided(
+    reading: Reading, words: Vocabulary, names: NameIndex, *, codes: bool = True
+) -> None:
+    """Cut each word that no list knows, and each mix of letters and digits that says nothing.
+
+    Without `codes` short mixes stay, such as the number of a device or a protocol.
+    """
     first = 0
     while first < len(reading.tokens):
         last = first
         while _is_glued(reading, last):
             last += 1
         if last > first and any(not t.is_word for t in reading.tokens[first : last + 1]):
-            if not _is_sayable(reading, first, last):
+            size = reading.tokens[last].end - reading.tokens[first].start
+            if not _is_sayable(reading, first, last) and (codes or size > _SHORT_CODE):
                 reading.drop(first, last, "undecided")
         else:
             for at in range(first, last + 1):

@@ -49,7 +49,8 @@ class Context:
         scrub_tables: the entries for sequences that are made anonymous in their own shape.
         iod_known: whether the Types in the IOD of the instance are known.
         identifiers: terms that must not be found in a text that was cleaned, see `leaks`.
-        cleaner: gives the rules of text cleaning for the study; only called if text is cleaned.
+        cleaner: gives the rules of text cleaning for the study, by whether short codes go; only
+            called if text is cleaned.
         own: encoded elements, in order of their tags, that stand at the top level whatever the
             input says there.
     """
@@ -60,7 +61,7 @@ class Context:
     scrub_tables: Mapping[Syntax, Table]
     iod_known: bool
     identifiers: frozenset[str]
-    cleaner: Callable[[], TextCleaner]
+    cleaner: Callable[[bool], TextCleaner]
     own: Mapping[int, bytes]
 
 
@@ -88,7 +89,7 @@ class Treatment:
     parts: list[Treated] = field(init=False, default_factory=list)
     _effects: Effects = field(init=False, default_factory=Effects)
     _view: memoryview = field(init=False)
-    _cleaner: TextCleaner | None = field(init=False, default=None)
+    _cleaners: dict[bool, TextCleaner] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._view = memoryview(self.data)
@@ -184,7 +185,7 @@ class Treatment:
         action = choose(rule.code, kind, iod_known=self.context.iod_known)
         if action is Action.KEEP or self._is_code(element, place):
             return self._keep(element, rule, place)
-        if action is Action.CLEAN:
+        if action is Action.CLEAN or action is Action.CLEAN_LABEL:
             return self._clean(element, rule, place)
         if action in _MAPPINGS:
             return self._transform(element, action, rule, place)
@@ -195,7 +196,8 @@ class Treatment:
         tag, rule = element.entry.tag, element.entry.rule
         if place.item_rule is not None and tag in place.item_rule.attributes:
             return place.item_rule.rule
-        unruled = rule is LOOK or (place.shaped and tag == _UNFORMATTED_TEXT)
+        unlisted = rule is LOOK or (isinstance(rule, Rule) and rule.code == Action.CLEAN_LABEL)
+        unruled = unlisted or (place.shaped and tag == _UNFORMATTED_TEXT)
         if place.clean and unruled and element.entry.vr in VR_LENGTH and tag not in _SCHEME:
             return _CLEAN_INSIDE
         return rule if isinstance(rule, Rule) else None
@@ -211,7 +213,8 @@ class Treatment:
         value = self.data[element.value : element.stop]
         if not value:
             return None
-        new, kinds = clean_value(self._text_cleaner(), vr, value, place.charset)
+        rules = self._text_cleaner(codes=rule.code != Action.CLEAN_LABEL)
+        new, kinds = clean_value(rules, vr, value, place.charset)
         if holds_term(vr, new, place.charset, self.context.identifiers):
             # What the rules for text did not see for what it is.
             new, kinds = b"", (*kinds, "identifier")
@@ -241,10 +244,11 @@ class Treatment:
             tree = content_tree(self.context.profile.options, element)
         return place.cleaning(shaped=place.shaped or tag in _SHAPED, tree=tree)
 
-    def _text_cleaner(self) -> TextCleaner:
-        if self._cleaner is None:
-            self._cleaner = self.context.cleaner()
-        return self._cleaner
+    def _text_cleaner(self, *, codes: bool) -> TextCleaner:
+        rules = self._cleaners.get(codes)
+        if rules is None:
+            rules = self._cleaners[codes] = self.context.cleaner(codes)
+        return rules
 
     def _keep(self, element: Element, rule: Rule, place: Place) -> Chunks | None:
         if element.entry.tag >> 16 & 1:
