@@ -51,7 +51,7 @@ network: setup ## real packets against the firewall's rules, in network namespac
 
 e2e: setup ## tests against a site that they deploy on this machine
 	tests/install_tools
-	$(BIN)/pytest tests/e2e -m "not soak and not exhausting"
+	$(BIN)/pytest tests/e2e tests/pages -m "not soak and not exhausting"
 
 security: setup ## attacks on a site that they deploy on this machine, and a table of what stopped them
 	tests/install_tools

@@ -1,12 +1,40 @@
-"""Prints the table of attacks: what was tried, what stopped it, and whether it held."""
+"""The tests' site, deployed once for all that need it; and the table of attacks at the end."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from deployed import Runs
+
 PROPERTY = "attack"
+REMOVE = ("-e", "{orthanc_site_remove_data: true, orthanc_site_remove_backups: true}")
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Runs]:
+    """Deploy the site from nothing: predicted in check mode first, then for real.
+
+    With `E2E_KEEP` it stays afterwards, and the next run brings it up to date instead.
+    """
+    import deployed  # noqa: PLC0415 - unit tests need nothing of it
+
+    keep = bool(os.environ.get("E2E_KEEP"))
+    if deployed.CONFIG.exists() and keep:
+        again = deployed.playbook("site", "--diff")
+        yield deployed.Runs(again, again)
+        return
+    if deployed.CONFIG.exists():  # of a run that was cut off
+        deployed.playbook("remove", *REMOVE)
+    predicted = deployed.playbook("site", "--check", "--diff")
+    first = deployed.playbook("site", "--diff")
+    yield deployed.Runs(predicted, first)
+    if not keep:
+        deployed.playbook("remove", *REMOVE)
 
 
 def pytest_configure(config: pytest.Config) -> None:

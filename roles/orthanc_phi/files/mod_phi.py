@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import orthanc
 
@@ -116,7 +117,8 @@ def on_api(output: Any, uri: str, **request: Any) -> None:
         "api",
         method=request["method"],
         path=uri.removeprefix(API.rstrip("/")),
-        query=request.get("get", {}),
+        # Orthanc 1.12 hands them on as they were sent.
+        query={name: unquote_plus(value) for name, value in request.get("get", {}).items()},
         body=request.get("body", b"").decode("utf-8", "replace"),
         account=account,
         user=request["headers"].get("x-remote-user") or account,

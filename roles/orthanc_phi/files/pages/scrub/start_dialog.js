@@ -14,7 +14,7 @@ export async function askToStart(dialog, studies, { started }) {
   const form = h("form", { method: "dialog" }, place,
     h("div", { class: "plan", tabindex: 0, role: "region", "aria-label": "The chosen studies" },
       h("table", {}, h("thead", {}, h("tr", {}, ["Patient", "Study", "Becomes"].map((word) => h("th", { scope: "col" }, word)))), plan)),
-    h("div", { id: "choices" }),
+    h("div", { id: "choices", class: "fields" }),
     h("label", { class: "inline" }, h("input", { type: "checkbox", name: "review" }),
       "Show me the result first: it comes back to PHI and goes out when somebody releases it"),
     done.length ? h("label", { class: "inline" }, h("input", { type: "checkbox", name: "force" }),
@@ -28,7 +28,7 @@ export async function askToStart(dialog, studies, { started }) {
     h("footer", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), startButton));
   dialog.showModal();
   fill(plan, studies.slice(0, 200).map(planRow));
-  offerProfiles(form);
+  offerChoices(form);
   startButton.addEventListener("click", async () => {
     startButton.disabled = true;
     const outcome = await startAll(studies, choices(form), (number) => {
@@ -60,20 +60,24 @@ async function showPseudonyms(studies, plan) {
   }
 }
 
-async function offerProfiles(form) {
-  const { profiles = [] } = await get("status").catch(() => ({}));
-  if (profiles.length < 2) return;
-  form.querySelector("#choices").append(h("label", {}, "Profile ",
-    h("select", { name: "profile" }, h("option", { value: "" }, "As the project says"), profiles.map((name) => h("option", {}, name)))));
+/** Offer the projects and profiles of the site where there is something to choose. */
+async function offerChoices(form) {
+  const { profiles = [], projects = [] } = await get("status").catch(() => ({}));
+  const choice = (name, words, first, values) => h("label", {}, words,
+    h("select", { name }, first, values.map((value) => h("option", {}, value))));
+  fill(form.querySelector("#choices"),
+    projects.length > 1 ? choice("project", "Project ", null, projects) : null,
+    profiles.length ? choice("profile", "Profile ", h("option", { value: "" }, "As the project says"), profiles) : null);
 }
 
 function choices(form) {
-  const { review, force, note, profile } = form.elements;
+  const { review, force, note, profile, project } = form.elements;
   return {
     ...(review.checked && { review: true }),
     ...(force?.checked && { force: true }),
     ...(note.value.trim() && { note: note.value.trim() }),
     ...(profile?.value && { profile: profile.value }),
+    ...(project?.value && { project: project.value }),
   };
 }
 

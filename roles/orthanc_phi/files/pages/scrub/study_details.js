@@ -72,7 +72,7 @@ function progressOf(now, study, me, again) {
     const past = index < at || state === "delivered";
     const here = index === at ? "now" : "";
     const stopped = state === "quarantined" && name === "working" ? "stopped" : "";
-    return h("li", { class: [past ? "past" : "", here, stopped].join(" "), "aria-current": here ? "step" : null }, WAY_WORDS[index]);
+    return h("li", { class: [past && "past", here, stopped].filter(Boolean).join(" "), "aria-current": here ? "step" : null }, WAY_WORDS[index]);
   }));
   const parts = [h("h2", {}, "Progress"), steps,
     h("p", {}, h("span", { class: `badge ${look}` }, word), ` ${meaning}`)];
@@ -80,7 +80,7 @@ function progressOf(now, study, me, again) {
   if (now?.reason) parts.push(h("div", { class: `notice ${state === "quarantined" ? "bad" : ""}` }, now.reason));
   if (now?.destinations?.length) parts.push(destinations(now, study, me));
   if (state === "quarantined" && me.may.includes("review")) {
-    parts.push(h("p", {}, h("a", { class: "button", href: new URL(`extra/review/index.html?study=${study.orthanc_id}`, root).href }, "Look at it in Review")));
+    parts.push(h("p", {}, h("a", { class: "button", href: new URL(`extra/review/quarantine.html?study=${study.orthanc_id}`, root).href }, "Look at it in Review")));
   }
   if (!OPEN.has(state) || state === "stable" || !now) {
     parts.push(h("p", {}, h("button", { type: "button", onclick: again }, now && state !== "stable" ? "Anonymize again" : "Anonymize")));

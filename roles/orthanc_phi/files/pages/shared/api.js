@@ -56,7 +56,7 @@ async function send(method, url, content, again = false) {
 async function answered(method, url, content) {
   let answer;
   try {
-    answer = await send(method, url, content);
+    answer = await patiently(method, () => send(method, url, content));
     // A token holds an hour or two, and dies with a restart of Orthanc.
     if (answer.status === 403 && method !== "GET") answer = await send(method, url, content, true);
   } catch {
@@ -66,6 +66,20 @@ async function answered(method, url, content) {
   const said = await answer.json().catch(() => null);
   const message = said?.error ?? WHAT_TO_DO[answer.status] ?? `The server answered ${answer.status}.`;
   throw new ApiError(answer.status, sentence(message));
+}
+
+// A laptop that changes its network drops what it asks for just then. To look again does no harm.
+const PAUSES = [300, 1000];
+
+async function patiently(method, action) {
+  for (const pause of method === "GET" ? PAUSES : []) {
+    try {
+      return await action();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+  return action();
 }
 
 async function request(method, url, content) {

@@ -145,7 +145,7 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
         MailRoutes(config, crosswalk),
         FetchRoutes(fetcher, crosswalk.held),
         PatientRoutes(crosswalk),
-        InstanceRoutes(phi, crosswalk.studies.find_orthanc, config.secret, config.project),
+        InstanceRoutes(phi, crosswalk.studies.find_orthanc, config.secret),
     )
     return [route for part in parts for route in part.routes()]
 

@@ -32,12 +32,10 @@ class InstanceRoutes:
         phi: OrthancClient,
         find: Callable[[str], Study | None],
         secret: Callable[[], bytes],
-        project: str,
     ) -> None:
         self._phi = phi
         self._find = find
         self._secret = secret
-        self._project = project
 
     def routes(self) -> list[Route]:
         """Return the routes that are answered here."""
@@ -53,7 +51,7 @@ class InstanceRoutes:
         except GoneError:
             raise ApiError(404, "this Orthanc does not hold such a study") from None
         keeps = study.anonymous_study_uid == study.study_instance_uid
-        key = Keys.derive(self._secret(), self._project).uid
+        key = Keys.derive(self._secret(), study.project).uid
         by_series: dict[str, list[dict[str, Any]]] = {one["ID"]: [] for one in series}
         for instance in instances:
             tags = instance["MainDicomTags"]
