@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -24,6 +25,8 @@ DOCUMENT = deployed.ROOT / "roles/orthanc_phi/files/orthanc_deid/src/orthanc_dei
 schema = (
     schemathesis.openapi.from_path(DOCUMENT).exclude(path_regex=LEFT_OUT).exclude(method="DELETE")
 )
+# Orthanc itself ends a connection with other methods and no body.
+schema.config.phases.update(phases=["examples", "fuzzing"])
 
 
 def test_the_site_serves_the_document() -> None:
@@ -40,7 +43,7 @@ def test_the_site_serves_the_document() -> None:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_each_answer_is_one_that_the_document_tells(case: schemathesis.Case) -> None:
+def test_each_answer_is_one_that_the_document_tells(case: schemathesis.Case[Any]) -> None:
     answer = case.call(
         base_url=f"https://localhost:{deployed.PORTS['phi']}/deid/v1",
         auth=("administrator", deployed.secret("phi", "administrator")),

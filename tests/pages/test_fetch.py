@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 import deployed
 import people
@@ -49,12 +49,12 @@ def test_a_study_is_looked_for_chosen_and_brought_to_phi(visit: Visit) -> None:
 def test_a_list_is_fetched_while_nobody_looks_and_what_is_missing_is_told(visit: Visit) -> None:
     visitor = visit("adam")
     page = visitor.open(PAGE)
-    file = {
+    file: FilePayload = {
         "name": "list.csv",
         "mimeType": "text/csv",
         "buffer": '\ufeffMRN;Accession\r\n1;PACS1\r\n2;"NO\'PE"\r\n3;PACS1\r\n'.encode(),
     }
-    page.get_by_label("CSV or text file").set_input_files(files=[file])  # type: ignore[list-item]
+    page.get_by_label("CSV or text file").set_input_files(file)
     expect(page.locator("#listed")).to_have_text("2 accessions, 1 written more than once")
     page.get_by_role("button", name="Fetch the list").click()
     expect(page.locator("#message")).to_contain_text("2 studies are being fetched")
