@@ -111,13 +111,13 @@ def _variables(
             },
         ],
         "orthanc_phi_dicom_nodes": [
-            {"name": "scanner", "aet": "SCANNER", "host": "127.0.0.1", "port": 11112},
+            {"name": "scanner", "aet": "SCANNER", "host": "127.0.0.1", "listens": False},
             {"name": "archive", "aet": "PARTNER", "host": ADDRESS, "port": pacs.dicom_port,
              "allow": ["commitment"], "tls": True},
             {"name": "anon", "aet": "ANON", "host": ADDRESS, "port": ANON_DICOM, "allow": [],
              "tls": True},
             {"name": "anon-plain", "aet": "ANON", "host": ADDRESS, "port": ANON_DICOM,
-             "allow": []},
+             "allow": [], "listens": False},
         ],
         "orthanc_phi_dicom_bind": ["127.0.0.1", ADDRESS],
         "orthanc_phi_dicom_tls_ca": authority.certificate,
@@ -126,8 +126,8 @@ def _variables(
         "orthanc_anon_dicom_bind": ["127.0.0.1", ADDRESS],
         "orthanc_anon_dicom_check_host": False,
         "orthanc_anon_dicom_nodes": [
-            {"name": "phi", "aet": "PHI", "host": ADDRESS},
-            {"name": "viewer", "aet": "VIEWER", "host": "127.0.0.1"},
+            {"name": "phi", "aet": "PHI", "host": ADDRESS, "listens": False},
+            {"name": "viewer", "aet": "VIEWER", "host": "127.0.0.1", "listens": False},
         ],
     }  # fmt: skip
 
