@@ -37,6 +37,7 @@ from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_stud
 from orthanc_deid.pacs import Pacs
 from orthanc_deid.projects import Projects, join_by_rule
 from orthanc_deid.rest import Site, StudyRoutes, study_finder
+from orthanc_deid.rest_elements import ElementRoutes
 from orthanc_deid.rest_fetches import FetchRoutes
 from orthanc_deid.rest_instances import InstanceRoutes
 from orthanc_deid.rest_lookup import LookupRoutes
@@ -145,6 +146,7 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
         MailRoutes(config, crosswalk),
         FetchRoutes(fetcher, crosswalk.held),
         PatientRoutes(crosswalk),
+        ElementRoutes(phi),
         InstanceRoutes(phi, crosswalk.studies.find_orthanc, config.secret),
     )
     return [route for part in parts for route in part.routes()]

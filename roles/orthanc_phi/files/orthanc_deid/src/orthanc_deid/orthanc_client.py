@@ -138,6 +138,17 @@ class OrthancClient:
             self._json("GET", f"/studies/{orthanc_id}/instances"),
         )
 
+    def instances_of(self, level: str, orthanc_id: str) -> list[str]:
+        """Return the instances of a study, a series or an instance (`level` in the plural)."""
+        if level == "instances":
+            return [orthanc_id]
+        return [item["ID"] for item in self._json("GET", f"/{level}/{orthanc_id}/instances")]
+
+    def tags(self, instance_id: str) -> dict[str, Any]:
+        """Return the elements of an instance as Orthanc tells them."""
+        told: dict[str, Any] = self._json("GET", f"/instances/{instance_id}/tags")
+        return told
+
     def query_node(self, node: str, query: dict[str, Any], most: int) -> list[dict[str, Any]]:
         """Return what a DICOM node answers to a C-FIND, `most` answers at most."""
         made = self._once("POST", f"/modalities/{node}/query", query)
