@@ -105,7 +105,7 @@ def send_file(output: Any, piece: dict[str, Any]) -> None:
             output.SendStreamChunk(base64.b64decode(piece["data"]))
         if piece["last"]:
             return
-        status, piece = agent.ask("download", number=piece["number"])
+        status, piece = agent.ask("download", file=piece["number"])
         if status != 200:
             raise RuntimeError(f"a download broke off ({status})")
 

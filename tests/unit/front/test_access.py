@@ -90,6 +90,7 @@ def test_the_lookup_table_is_for_broker_and_administrator_only() -> None:
         ("GET", "/extra/lookup/master/lookuptable.html"),
         ("POST", "/deid/v1/lookup"),
         ("POST", "/deid/v1/lookup/export"),
+        ("GET", f"/deid/v1/downloads/{'0a' * 16}"),
         ("GET", "/deid/v1/review"),
     ):
         may = {who for who in CONTENT["accounts"]["phi"] if allowed("phi", who, method, path)}

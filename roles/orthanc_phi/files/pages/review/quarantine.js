@@ -59,7 +59,8 @@ async function choose(orthancId) {
   await said(async () => {
     await list();
     await showStudy(at("study"), me, orthancId, refresh);
-    at("study").scrollIntoView({ block: "nearest" });
+    // In a narrow window the study is below the list.
+    if (innerWidth <= 1000) at("study").scrollIntoView();
   });
 }
 

@@ -110,7 +110,7 @@ class Agent:
                 self._queue.reconcile()
                 return 200, {}
             case "download":
-                return self._downloads.more(request["number"])
+                return self._downloads.more(request["file"])
             case _:
                 return self._api.answer(Request.of(request))
 

@@ -75,7 +75,7 @@ class AgentClient:
     def _send(self, call: str, arguments: dict[str, Any]) -> tuple[int, Future[Answer]]:
         number = next(self._numbers)
         future: Future[Answer] = Future()
-        line = json.dumps({"number": number, "call": call, **arguments})
+        line = json.dumps({**arguments, "number": number, "call": call})
         try:
             with self._lock:
                 stdin = self._running().stdin

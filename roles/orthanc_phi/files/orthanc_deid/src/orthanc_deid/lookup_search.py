@@ -107,8 +107,8 @@ class LookupSearch:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def page(self, search: Search) -> Page:
-        """Return the rows of a page.
+    def page(self, search: Search, *, many: bool = False) -> Page:
+        """Return the rows of a page; `many` tells that more than `COUNTED` rows match.
 
         Raises:
             SearchError: a filter or `after` cannot be understood.
@@ -116,7 +116,7 @@ class LookupSearch:
         conditions = _conditions(search)
         begin = _after(search)
         with self._engine.connect() as connection:
-            found, total = self._few(connection, search, conditions, begin)
+            found, total = ([], None) if many else self._few(connection, search, conditions, begin)
             if total is None:
                 found = self._along(connection, search, [*conditions, *begin])
             rows = _rows(connection, [study_id for study_id, _ in found[: search.limit]])
@@ -136,8 +136,10 @@ class LookupSearch:
 
     def pages(self, search: Search) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows that match, page by page."""
+        many = False
         while True:
-            page = self.page(search)
+            page = self.page(search, many=many)
+            many = page.total is None
             yield page.rows
             if page.next is None:
                 return

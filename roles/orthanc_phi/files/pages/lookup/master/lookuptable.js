@@ -131,6 +131,10 @@ const table = new Tabulator("#table", {
   rowHeight: 38,
 });
 
+// The filters listen to keys only; what is pasted or dictated counts, too.
+document.getElementById("table").addEventListener("input", (event) => {
+  if (event.target.closest(".tabulator-header-filter")) event.target.dispatchEvent(new Event("search"));
+});
 clear.addEventListener("click", () => table.clearHeaderFilter());
 
 table.on("tableBuilt", () => {
