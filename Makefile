@@ -43,7 +43,7 @@ lint: setup ## ansible-lint, yamllint, ruff, mypy
 
 unit: setup ## unit and property tests
 	tests/install_tools
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit tests/tables
 
 network: setup ## real packets against the firewall's rules, in network namespaces
 	tests/install_tools
