@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from desk import STUDIES, Desk, Open, serve
 from lookup_rows import add_rows
 from orthanc_deid import migrate
 from postgres_server import running_postgres
+
+from .desk import STUDIES, Desk, Open, serve
 
 REGISTRY = "https://registry.npmjs.org/"
 FETCH = Path(__file__).parents[2] / (

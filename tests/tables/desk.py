@@ -10,6 +10,7 @@ import base64
 import http.server
 import json
 import threading
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,6 @@ from playwright.sync_api import Page
 
 import access
 import page_files
-from dicom_orthanc import DicomOrthanc, server_of
 from orthanc_deid.admission import Admission
 from orthanc_deid.anonymization import StudyRunner
 from orthanc_deid.api import Api, Request
@@ -39,8 +39,10 @@ from orthanc_deid.rest_lookup import LookupRoutes
 from orthanc_deid.rest_me import MeRoutes
 from orthanc_deid.rest_review import ReviewRoutes
 from orthanc_deid.rest_work import WorkRoutes
-from orthanc_deid.states import State
+from orthanc_deid.states import UNFINISHED
 from orthanc_deid.study_deidentification import Deidentification
+
+from .dicom_orthanc import DicomOrthanc, server_of
 
 PAGES = Path(page_files.__file__).parents[2] / "orthanc_phi/files/pages"
 OFFERS = {
@@ -113,8 +115,8 @@ class Desk:
         admission = Admission(self.crosswalk.studies, self, automatic=True)
         for study in self.phi.studies():
             admission.consider(self.phi.client().study(study))
-        for study in self.crosswalk.studies.in_states([State.QUEUED]):
-            self._work(study.id)
+        while self.crosswalk.studies.in_states(UNFINISHED):
+            time.sleep(0.05)
 
     def answer(self, method: str, path: str, account: str, body: bytes) -> Answer:
         """Answer one request of a browser."""

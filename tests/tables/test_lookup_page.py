@@ -11,9 +11,10 @@ import zipfile
 import pytest
 from playwright.sync_api import Page, expect
 
-from desk import STUDIES, Desk, Open
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.schema import lookup
+
+from .desk import STUDIES, Desk, Open
 
 PAGE = "lookup/master/lookuptable.html"
 EVIL = {

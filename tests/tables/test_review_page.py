@@ -15,8 +15,9 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
 
-from desk import Desk, Open
 from orthanc_deid.states import State
+
+from .desk import Desk, Open
 
 PAGE = "review/quarantine.html"
 ROWS, COLUMNS = 480, 640

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from desk import STUDIES, Desk, Open
 from orthanc_deid.heartbeat import Heartbeat
+
+from .desk import STUDIES, Desk, Open
 
 PAGE = "work/work.html"
 

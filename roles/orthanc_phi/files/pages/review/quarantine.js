@@ -86,3 +86,6 @@ await said(async () => {
   if (chosen) await choose(chosen);
   else if (studies.length) await choose(studies[0].orthanc_id);
 });
+
+// What comes to wait meanwhile shows up by itself; what is looked at stays as it is.
+setInterval(() => document.hidden || list().catch(() => {}), 15_000);
