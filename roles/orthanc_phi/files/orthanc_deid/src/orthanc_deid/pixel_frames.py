@@ -134,7 +134,7 @@ def blank_frame(
 
 
 def blank_native(
-    value: bytearray,
+    value: bytearray | memoryview,
     form: PixelForm,
     rectangles: Sequence[Rectangle],
     overlay_bits: Sequence[int],
@@ -187,7 +187,9 @@ def unpack_bits(value: bytes, form: PixelForm, swapped: bool) -> Iterator[Frame]
         yield bits[first - 8 * start :][: form.frame_bits].reshape(form.rows, form.columns)
 
 
-def _native_frame(value: bytearray, form: PixelForm, number: int, *, big_endian: bool) -> Frame:
+def _native_frame(
+    value: bytearray | memoryview, form: PixelForm, number: int, *, big_endian: bool
+) -> Frame:
     count = form.frame_bits // form.bits_allocated
     dtype = form.dtype.newbyteorder(">" if big_endian else "<")
     return np.frombuffer(value, dtype, count, number * form.frame_bits // 8)
@@ -221,7 +223,7 @@ def _blank_subsampled(pairs: Frame, form: PixelForm, rectangles: Sequence[Rectan
 
 
 def _blank_bits(
-    value: bytearray, form: PixelForm, rectangles: Sequence[Rectangle], number: int
+    value: bytearray | memoryview, form: PixelForm, rectangles: Sequence[Rectangle], number: int
 ) -> None:
     """Blank a frame of one bit per pixel; frames and rows need not begin at a byte."""
     first = number * form.frame_bits

@@ -159,19 +159,26 @@ def _blank_native(
 ) -> Blanked:
     syntax = dataset.file_meta.TransferSyntaxUID
     element = _raw_element(dataset)
-    value = bytearray(element.value or b"")
     swapped = _has_swapped_bytes(element, form, syntax)
-    if swapped:
-        np.frombuffer(value, np.uint16).byteswap(inplace=True)
-    blank_native(value, form, rectangles, overlay_bits, big_endian=syntax == ExplicitVRBigEndian)
-    if swapped:
-        np.frombuffer(value, np.uint16).byteswap(inplace=True)
+
+    def blank_value(value: bytearray | memoryview) -> None:
+        big_endian = syntax == ExplicitVRBigEndian
+        if swapped:
+            np.frombuffer(value, np.uint16).byteswap(inplace=True)
+        blank_native(value, form, rectangles, overlay_bits, big_endian=big_endian)
+        if swapped:
+            np.frombuffer(value, np.uint16).byteswap(inplace=True)
+
     if syntax == DeflatedExplicitVRLittleEndian:
-        dataset.PixelData = bytes(value)
+        inflated = bytearray(element.value or b"")
+        blank_value(inflated)
+        dataset.PixelData = bytes(inflated)
         return Blanked(_write(dataset), form.frames, syntax)
-    start = element.value_tell
-    changed = b"".join((data[:start], value, data[start + len(value) :]))
-    return Blanked(changed, form.frames, syntax)
+    start, stop = element.value_tell, element.value_tell + len(element.value or b"")
+    del element, dataset[_PIXEL_DATA]  # it may be large, and the file holds it as well
+    changed = bytearray(data)
+    blank_value(memoryview(changed)[start:stop])
+    return Blanked(bytes(changed), form.frames, syntax)
 
 
 def _raw_element(dataset: Dataset) -> RawDataElement:
