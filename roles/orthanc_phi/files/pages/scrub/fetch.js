@@ -20,7 +20,6 @@ query.elements.node.append(...all.map((node) => h("option", {}, node.name)));
 if (!all.length && !message.hasChildNodes()) {
   notice(message, "info", "No node may be asked yet. An administrator names it in the setting orthanc_phi_pacs.");
 }
-for (const button of document.querySelectorAll("form button")) button.disabled = !all.length;
 
 query.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -105,3 +104,6 @@ follow(async () => {
     lost = Boolean(error);
   },
 }).catch(tell);
+
+// Only now does a button do what it says.
+for (const button of document.querySelectorAll("form button")) button.disabled = !all.length;
