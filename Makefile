@@ -7,7 +7,7 @@ PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
 export ANSIBLE_FORCE_COLOR ?= 0
 
-.PHONY: help setup demo demo-clean bench test lint unit network e2e security soak molecule molecule-changed lock
+.PHONY: help setup demo demo-clean bench test lint unit network e2e e2e-operations security soak molecule molecule-changed lock
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,11 +51,15 @@ network: setup ## real packets against the firewall's rules, in network namespac
 
 e2e: setup ## tests against a site that they deploy on this machine
 	tests/install_tools
-	$(BIN)/pytest tests/e2e tests/pages -m "not soak and not exhausting"
+	$(BIN)/pytest tests/e2e tests/pages -m "not soak and not exhausting and not operations"
 
 security: setup ## attacks on a site that they deploy on this machine, and a table of what stopped them
 	tests/install_tools
 	$(BIN)/pytest tests/e2e/security tests/network
+
+e2e-operations: setup ## the operations that take long: a moment in the past, a new PostgreSQL and the way back
+	tests/install_tools
+	$(BIN)/pytest tests/e2e/test_operations.py
 
 soak: setup ## break every part of a site again and again while instances flow (SOAK_MINUTES=60)
 	$(BIN)/pytest tests/e2e/test_faults.py -s

@@ -15,7 +15,8 @@ description:
     is made from the operating system's random source, as letters and digits with a letter first, so
     that no configuration loader, shell or connection string can change its meaning.
   - A directory or file that others may read is closed.
-  - A secret that exists is never made anew, because databases and pseudonyms depend on it.
+  - A secret that exists is made anew only with O(renew), because databases and pseudonyms depend on
+    it.
   - Use C(no_log=true) on the task, since arguments and result hold the secrets.
 author:
   - imaging.orthanc contributors (@imaging-orthanc)
@@ -36,6 +37,15 @@ options:
     description: The number of characters of a secret that is made here, 12 to 128.
     type: int
     default: 40
+  renew:
+    description: Make secrets anew that exist and are not given.
+    type: bool
+    default: false
+  keep:
+    description: The names of secrets that are never made anew, whatever O(renew) says.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: A secret that would be made is answered as C(made-on-the-first-run).
@@ -133,13 +143,15 @@ def ensure_directory(path: Path, *, check: bool) -> bool:
     return False
 
 
-def ensure_secret(path: Path, given: str, length: int, *, check: bool) -> tuple[str, bool, bool]:
+def ensure_secret(
+    path: Path, given: str, length: int, *, renew: bool, check: bool
+) -> tuple[str, bool, bool]:
     """Make, replace or close the file of one secret.
 
     Returns the secret, whether it is made or replaced, and whether anything changes.
     """
     current = read_secret(path)
-    if not current or (given and given != current):
+    if not current or (given and given != current) or (renew and not given):
         value = given or (NOT_MADE_YET if check else new_secret(length))
         if not check:
             write_secret(path, value)
@@ -176,6 +188,8 @@ def main() -> None:
             # would configure the mask as the password. The task's own no_log hides all of it.
             "secrets": {"type": "dict", "required": True, "no_log": False},
             "length": {"type": "int", "default": 40, "no_log": False},
+            "renew": {"type": "bool", "default": False},
+            "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
         },
         supports_check_mode=True,
     )
@@ -189,7 +203,11 @@ def main() -> None:
     made: list[str] = []
     for name, given in sorted(wanted.items()):
         values[name], is_made, is_changed = ensure_secret(
-            directory / name, given, length, check=module.check_mode
+            directory / name,
+            given,
+            length,
+            renew=module.params["renew"] and name not in module.params["keep"],
+            check=module.check_mode,
         )
         changed = changed or is_changed
         if is_made:

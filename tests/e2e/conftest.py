@@ -8,8 +8,9 @@ from deployed import Runs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the drill last, since it empties the site."""
-    items.sort(key=lambda item: item.path.stem == "test_backup")
+    """Put those last that empty the site, and among them those that change its versions."""
+    last = ("test_backup", "test_operations")
+    items.sort(key=lambda item: last.index(item.path.stem) + 1 if item.path.stem in last else 0)
 
 
 @pytest.fixture(autouse=True)

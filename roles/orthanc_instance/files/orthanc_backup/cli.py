@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from orthanc_backup import mail
+from orthanc_backup import mail, wal
 from orthanc_backup.backup_set import BackupSet, open_set
 from orthanc_backup.config import Config, read_config
 from orthanc_backup.create import create
 from orthanc_backup.encryption import Identity
 from orthanc_backup.errors import BackupError
+from orthanc_backup.move import move, see_that_it_answers
+from orthanc_backup.postgres import Server
 from orthanc_backup.proof import prove
 from orthanc_backup.restore import Restore
 from orthanc_backup.secret_archive import check_keys, place_secrets, unpack
@@ -107,8 +109,40 @@ def _restore(config: Config, told: argparse.Namespace) -> Iterator[str]:
         yield from Restore(config, backup, identity, told.index, told.overwrite).run()
 
 
+def _wal_begin(config: Config, told: argparse.Namespace) -> Iterator[str]:
+    with _alone(config, told.wait):
+        yield from wal.begin(config)
+
+
+def _wal_base(config: Config, told: argparse.Namespace) -> Iterator[str]:
+    try:
+        with _alone(config, told.wait):
+            yield from wal.base(config)
+    except BackupError as error:
+        mail.send(config, str(error))
+        raise
+
+
+def _wal_restore(config: Config, told: argparse.Namespace) -> Iterator[str]:
+    with _alone(config, told.wait):
+        yield from wal.restore(config, told.moment)
+
+
+def _wal_reached(config: Config, _: argparse.Namespace) -> Iterator[str]:
+    yield from wal.reached(config)
+
+
+def _move(config: Config, told: argparse.Namespace) -> Iterator[str]:
+    source = Server(told.source)
+    with _alone(config, told.wait):
+        see_that_it_answers(source)
+        yield from move(config, source)
+
+
 def _watch(config: Config, _: argparse.Namespace) -> Iterator[str]:
     wrong = complaint(read_state(config.directory), datetime.now(timezone.utc), config.max_age)
+    if config.wal:
+        wrong = " ".join(filter(None, [wrong, wal.complaint(config)]))
     if wrong:
         mail.send(config, wrong)
         raise BackupError(wrong)
@@ -120,6 +154,11 @@ COMMANDS = {
     "check": _check,
     "secrets": _secrets,
     "restore": _restore,
+    "move": _move,
+    "wal-begin": _wal_begin,
+    "wal-base": _wal_base,
+    "wal-restore": _wal_restore,
+    "wal-reached": _wal_reached,
     "watch": _watch,
 }
 
@@ -144,6 +183,15 @@ def _parser() -> argparse.ArgumentParser:
         "restore", parents=[waiting, of_one, bold], help="restore a backup's databases"
     )
     restoring.add_argument("--index", choices=["auto", "always", "never"], default="auto")
+    moving = commands.add_parser(
+        "move", parents=[waiting], help="take the databases from another server"
+    )
+    moving.add_argument("source", help="the container of the other server")
+    for name, purpose in {"begin": "begin the archive", "base": "make a base backup"}.items():
+        commands.add_parser(f"wal-{name}", parents=[waiting], help=purpose)
+    going = commands.add_parser("wal-restore", parents=[waiting], help="go back to a moment")
+    going.add_argument("moment", help="as PostgreSQL writes it, with its offset from UTC")
+    commands.add_parser("wal-reached", help="wait until the server has reached the moment")
     commands.add_parser("watch", help="mail if the last backup failed or is overdue")
     return parser
 
@@ -185,7 +233,7 @@ def _see_that_it_fits(config: Config, backup: BackupSet) -> None:
     if manifest.kind != config.kind:
         raise BackupError(f"{backup.path} is of a {manifest.kind} Orthanc, not {config.kind}.")
     made, here = manifest.versions.get("postgresql", ""), config.postgres_major
-    if made.split(".")[0] != here:
+    if int(made.split(".")[0] or 0) > int(here):
         raise BackupError(
             f"{backup.path} is of PostgreSQL {made}, and this host runs {here}: deploy the version "
             "that made it first."

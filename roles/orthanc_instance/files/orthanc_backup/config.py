@@ -13,7 +13,8 @@ from orthanc_backup.errors import BackupError
 # Orthanc's index, which can be made again from the DICOM files; nothing else can.
 INDEX = "orthanc"
 
-PATHS = ("directory", "scratch", "storage", "secrets")
+WAL_PATHS = ("wal_directory", "pgdata", "postgres_settings")
+PATHS = ("directory", "scratch", "storage", "secrets", *WAL_PATHS)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Config:
     PostgreSQL's, and ``max_age`` the hours after which the next backup is overdue. ``keys`` are the
     secrets that can never be made again. ``authority`` is the directory of the site's certificate
     authority, where it is on this host. ``published`` is where the state is told to others.
+
+    With ``wal`` every change is archived in ``wal_directory``; ``pgdata`` has PostgreSQL's files,
+    one directory for each major version.
     """
 
     kind: str
@@ -63,6 +67,10 @@ class Config:
     max_age: int
     mail_to: str
     postgres_major: str
+    wal: bool
+    wal_directory: Path
+    pgdata: Path
+    postgres_settings: Path
     collection_version: str
 
     @property

@@ -165,3 +165,23 @@ def test_a_length_that_could_be_guessed_is_refused(make: Make) -> None:
 
     assert answer["failed"]
     assert "12" in answer["msg"]
+
+
+def test_secrets_are_made_anew_when_asked_for_but_not_those_that_are_kept_or_given(
+    make: Make,
+) -> None:
+    wanted = {"service": "", "uid_key": "", "given": GIVEN}
+    before = make(wanted)["secrets"]
+
+    answer = make(wanted, renew=True, keep=["uid_key"])
+    assert answer["made"] == ["service"]
+    assert answer["secrets"]["service"] != before["service"]
+    assert answer["secrets"]["uid_key"] == before["uid_key"]
+    assert answer["secrets"]["given"] == GIVEN
+
+
+def test_making_anew_is_only_predicted_in_check_mode(make: Make, directory: Path) -> None:
+    before = make({"service": ""})["secrets"]["service"]
+
+    assert make({"service": ""}, renew=True, check=True)["changed"]
+    assert (directory / "service").read_text().strip() == before
