@@ -302,7 +302,7 @@ def test_a_study_is_found_by_each_of_its_names(crosswalk: Crosswalk) -> None:
 def test_a_name_that_means_several_studies_is_refused(crosswalk: Crosswalk) -> None:
     first = crosswalk.studies.add(orthanc_id="abc")
     crosswalk.studies.add(orthanc_id=str(first.id))
-    with pytest.raises(AmbiguousNameError, match="1, 2"):
+    with pytest.raises(AmbiguousNameError, match=r"1 \(default\), 2 \(default\)"):
         crosswalk.studies.find(str(first.id))
 
 

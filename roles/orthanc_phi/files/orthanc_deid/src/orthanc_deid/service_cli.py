@@ -127,10 +127,13 @@ def _as_json(study: Study, found: list[Delivery]) -> dict[str, Any]:
 
 
 def _as_table(rows: list[tuple[Study, list[Delivery]]]) -> Table:
-    table = Table("study", "subject", "state", "since", "attempts", "destinations", "reason")
+    table = Table(
+        "study", "project", "subject", "state", "since", "attempts", "destinations", "reason"
+    )
     for study, found in rows:
         table.add_row(
             str(study.id),
+            study.project,
             "" if study.number is None else f"{study.number:06d}",
             study.state,
             f"{study.updated_at:%Y-%m-%d %H:%M:%S}",
