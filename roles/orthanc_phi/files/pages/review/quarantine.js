@@ -15,7 +15,8 @@ function entry(one) {
   const age = (Date.now() - new Date(one.updated_at)) / 1000;
   return h("li", {}, h("button", {
     type: "button", class: "entry", "aria-current": one.orthanc_id === chosen ? "true" : null,
-    onclick: () => choose(one.orthanc_id),
+    // Again on what is looked at changes nothing, so that what was typed or drawn there stays.
+    onclick: () => one.orthanc_id === chosen || choose(one.orthanc_id),
   },
   h("strong", {}, title(one.code)),
   h("span", {}, told(one.patient_name ? person(one.patient_name) : "Patient not read"), " ", h("span", { class: "soft" }, told(one.patient_id))),
@@ -56,12 +57,13 @@ async function end(rule) {
 async function choose(orthancId) {
   chosen = orthancId;
   history.replaceState(null, "", `#${encodeURIComponent(orthancId)}`);
-  await said(async () => {
+  const shown = await said(async () => {
     await list();
     await showStudy(at("study"), me, orthancId, refresh);
     // In a narrow window the study is below the list.
     if (innerWidth <= 1000) at("study").scrollIntoView();
   });
+  if (!shown && chosen === orthancId) chosen = "";
 }
 
 async function refresh() {
@@ -75,8 +77,10 @@ async function said(action) {
   try {
     await action();
     fill(at("message"));
+    return true;
   } catch (error) {
     notice(at("message"), "bad", error.message);
+    return false;
   }
 }
 
