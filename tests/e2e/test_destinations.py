@@ -119,6 +119,7 @@ def _variables(
             {"name": "anon-plain", "aet": "ANON", "host": ADDRESS, "port": ANON_DICOM,
              "allow": [], "listens": False},
         ],
+        "orthanc_phi_pacs": [],
         "orthanc_phi_dicom_bind": ["127.0.0.1", ADDRESS],
         "orthanc_phi_dicom_tls_ca": authority.certificate,
         "orthanc_anon_dicom_tls": True,

@@ -56,7 +56,7 @@ ROUTES = [
     ("anon", "POST", "/instances", ADMINISTRATOR),
     ("anon", "DELETE", f"/patients/{UNKNOWN}", ADMINISTRATOR),
     ("disk", "GET", "/disk/status", EVERYBODY),
-    ("disk", "POST", f"/disk/studies/{UNKNOWN}/write", ADMINISTRATOR),
+    ("disk", "POST", f"/disk/studies/{UNKNOWN}/write", BROKERS),
     ("disk", "DELETE", f"/series/{UNKNOWN}", ADMINISTRATOR),
 ]
 BODIES = {"/tools/find": b'{"Level": "Study", "Query": {}}', "/tools/log-level": b"default"}

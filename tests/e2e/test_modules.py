@@ -84,7 +84,7 @@ def test_what_an_orthanc_is_and_knows_is_told_without_a_secret() -> None:
 
     assert not first["changed"]
     assert first["nodes"] == again["nodes"]
-    assert {node["name"] for node in first["nodes"]} == {"scanner"}
+    assert {node["name"] for node in first["nodes"]} == {"scanner", "pacs"}
     assert first["system"]["kind"] == "phi"
     assert first["accounts"]["metrics"] == ["measure"]
     told = str({name: value for name, value in first.items() if name != "invocation"})
