@@ -52,7 +52,7 @@ def cut_off(name: str, task: str, *arguments: str) -> None:
     """Start a playbook and kill it when it comes to a task."""
     command = [
         str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventories/demo",
-        f"playbooks/{name}.yml", "-e", f"@{VARS}", *arguments,
+        "-i", "tests/e2e/inventory.yml", f"playbooks/{name}.yml", "-e", f"@{VARS}", *arguments,
     ]  # fmt: skip
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -66,13 +66,17 @@ def cut_off(name: str, task: str, *arguments: str) -> None:
 
 
 def serves(kind: str) -> str:
-    """Return when the certificate ends that an Orthanc serves."""
+    """Return when the certificate ends that an Orthanc serves, as soon as it answers."""
     command = f"openssl s_client -connect 127.0.0.1:{deployed.PORTS[kind]} </dev/null 2>/dev/null"
-    told = subprocess.run(
-        f"{command} | openssl x509 -noout -enddate", shell=True, capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    return told.stdout.strip()
+
+    def ends() -> str:
+        told = subprocess.run(
+            f"{command} | openssl x509 -noout -enddate",
+            shell=True, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return told.stdout.strip()
+
+    return str(deployed.wait_for(f"{kind} serves a certificate", ends))
 
 
 def watch(kind: str) -> subprocess.CompletedProcess[str]:

@@ -42,8 +42,13 @@ def test_a_study_is_looked_for_chosen_and_brought_to_phi(visit: Visit) -> None:
     answers.get_by_role("button", name="Fetch 2 studies").click()
     first = page.locator("#fetches details").first
     expect(first).to_contain_text("2 of 2 studies", timeout=60_000)
-    found = visitor.api("search?accession=PACS")["studies"]
-    assert {study["accession"]: study["instances"] for study in found} == {"PACS0": 4, "PACS2": 4}
+
+    def brought() -> bool:
+        found = visitor.api("search?accession=PACS")["studies"]
+        return {one["accession"]: one["instances"] for one in found} == {"PACS0": 4, "PACS2": 4}
+
+    # What is counted follows once the studies rest.
+    deployed.wait_for("two studies of four images are on PHI", brought, 60)
 
 
 def test_a_list_is_fetched_while_nobody_looks_and_what_is_missing_is_told(visit: Visit) -> None:
