@@ -16,8 +16,17 @@ from types import TracebackType
 from typing import Any
 
 FIELDS = ("study", "anonymous_study_uid", "job", "destination", "instances", "reason", "seconds")
-# These write URLs and arguments, in which Orthanc's identifiers stand.
-QUIET = ("procrastinate", "httpx", "httpcore", "alembic", "sqlalchemy", "pydicom", "asyncio")
+# These write URLs, arguments and data sets, in which identifiers stand.
+QUIET = (
+    "alembic",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "procrastinate",
+    "pydicom",
+    "pynetdicom",
+    "sqlalchemy",
+)
 
 
 class JsonFormatter(logging.Formatter):
