@@ -78,8 +78,8 @@ def person(name: str | None, **headers: str) -> httpx.Client:
     )
 
 
-def page_token(client: httpx.Client) -> str:
-    return str(client.get("/e2e-phi/page-token").raise_for_status().json()["token"])
+def page_token(client: httpx.Client, kind: str = "phi") -> str:
+    return str(client.get(f"/e2e-{kind}/page-token").raise_for_status().json()["token"])
 
 
 def said(container: str, since: float) -> list[str]:
@@ -94,7 +94,7 @@ def test_an_account_reaches_what_it_may_and_nothing_else(
 ) -> None:
     for name, account in USERS.items():
         with person(name) as client:
-            headers = {"X-Page-Token": page_token(client)}
+            headers = {"X-Page-Token": page_token(client, kind)}
             answer = client.request(
                 method, f"/e2e-{kind}{path}", content=BODIES.get(path), headers=headers
             )

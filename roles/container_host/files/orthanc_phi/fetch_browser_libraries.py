@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fetch the libraries of the pages from an npm registry: the listed files, nothing is run.
 

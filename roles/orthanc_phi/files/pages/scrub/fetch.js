@@ -63,13 +63,22 @@ function drawAnswers(node, { studies, more }) {
   drawChosen();
 }
 
-list.addEventListener("input", async (event) => {
+list.elements.file.addEventListener("input", takeFile);
+list.elements.accessions.addEventListener("input", countListed);
+// A file may have been chosen before this script was there.
+await takeFile();
+
+async function takeFile() {
   const [file] = list.elements.file.files;
-  if (event.target === list.elements.file && file) list.elements.accessions.value = await file.text();
+  if (file) list.elements.accessions.value = await file.text();
+  countListed();
+}
+
+function countListed() {
   const { accessions, repeated } = accessionsOf(list.elements.accessions.value);
   document.getElementById("listed").textContent = accessions.length
     ? `${count(accessions.length, "accession")}${repeated ? `, ${repeated} written more than once` : ""}` : "";
-});
+}
 list.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { accessions } = accessionsOf(list.elements.accessions.value);
