@@ -20,7 +20,7 @@ from orthanc_deid import mail_sending
 from orthanc_deid.events import now
 from orthanc_deid.figures import Figures
 from orthanc_deid.mail_config import MailConfig
-from orthanc_deid.mail_outbox import CURSOR, Mail, Outbox
+from orthanc_deid.mail_outbox import AUTOMATIC, CURSOR, Mail, Outbox
 from orthanc_deid.mail_reports import Cause, Content, Reports
 from orthanc_deid.schema import events, studies
 from orthanc_deid.states import State
@@ -75,7 +75,7 @@ class Mailer:
 
     def _write(self) -> None:
         with self._engine.begin() as connection:
-            automatic = self._outbox.setting(connection, "automatic") != "false"
+            automatic = self._outbox.setting(connection, AUTOMATIC) != "false"
             for cause in self._new_causes(connection):
                 if automatic or cause.kind == "report":
                     self._report(connection, cause)
