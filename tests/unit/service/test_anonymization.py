@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from orthanc_deid import orthanc_client
+from orthanc_deid import orthanc_client, progress
 from orthanc_deid.admission import Admission
 from orthanc_deid.conditions import Conditions
 from orthanc_deid.logs import JsonFormatter
@@ -429,3 +429,38 @@ def test_a_study_goes_out_when_what_held_it_back_is_drawn_over(site: Site) -> No
     site.crosswalk.studies.requeue(1, actor="ann")
     site.run()
     assert site.study().state is State.DELIVERED
+
+
+def test_progress_is_told_by_instance_and_destination_while_a_worker_has_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    told: list[Any] = []
+    site.disk.before = lambda _method, _path: told.append(site.study().progress)
+    site.anon.before = site.disk.before
+    site.receive_and_run(*TWO_FILES)
+    last = told[-1]
+    assert (last["instances"], last["read"], last["deidentified"]) == (2, 2, 2)
+    assert [one["destination"] for one in last["destinations"]] == ["anon", "disk"]
+    assert {one["sent"] for one in last["destinations"]} == {2}
+    assert site.study().progress is None, "a study that is done has no progress"
+
+
+def test_progress_is_told_once_a_second_and_its_failure_holds_up_no_study(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    told: list[int] = []
+
+    class Kept:
+        def tell_progress(self, _study_id: int, progress: dict[str, Any]) -> None:
+            told.append(progress["read"])
+            raise sa.exc.OperationalError("update", {}, Exception("gone"))
+
+    counting = progress.Progress(Kept(), 1, 10)
+    for _ in range(10):
+        now[0] += 0.4
+        counting.read()
+    assert told == [3, 6, 9]
+    assert site.receive_and_run(*TWO_FILES) is None

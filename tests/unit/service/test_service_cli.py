@@ -81,6 +81,24 @@ def test_studies_are_shown_to_people_and_to_programs(shell: Shell) -> None:
     assert shell("studies", "--json", "--state", "delivered")[1] == "[]\n"
 
 
+def test_how_far_a_worker_has_come_is_shown(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shell("migrate")
+    studies = shell.crosswalk.studies
+    study = studies.add(orthanc_id="abc")
+    for state in (State.QUEUED, State.WORKING):
+        studies.move(study.id, state)
+    progress = {"instances": 120, "read": 80, "deidentified": 78, "destinations": []}
+    studies.tell_progress(study.id, progress)
+    assert "working 78 of 120" in " ".join(shell("studies")[1].split())
+    (shown,) = json.loads(shell("studies", "--json")[1])
+    assert shown["progress"] == progress
+    studies.move(study.id, State.QUEUED)
+    studies.tell_progress(study.id, progress)
+    (shown,) = json.loads(shell("studies", "--json")[1])
+    assert shown["progress"] is None, "what a worker tells late counts for nothing"
+
+
 def test_retry_queues_a_quarantined_study(shell: Shell) -> None:
     shell("migrate")
     study = shell.crosswalk.studies.add(orthanc_id="abc")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Studies in the PACS: looked for, chosen, and followed while they come to PHI.
-import { follow, get, post } from "../shared/api.js";
+import { get, post } from "../shared/api.js";
 import { fill, h, notice } from "../shared/dom.js";
-import { start } from "../shared/layout.js";
+import { keepFresh, start } from "../shared/layout.js";
 import { count, dicomDay } from "../shared/words.js";
 import { accessionsOf } from "./accession_list.js";
 import { drawFetches } from "./fetch_list.js";
@@ -101,18 +101,7 @@ async function startFetch(wanted) {
 
 const place = document.getElementById("fetches");
 const draw = async () => drawFetches(place, (await get("fetches")).fetches, tell);
-let lost = false;
-follow(async () => {
-  await draw();
-  return true;
-}, {
-  seconds: 3,
-  away: (error) => {
-    if (error && !lost) tell(error);
-    if (!error && lost) notice(message, "good", "The connection is back.");
-    lost = Boolean(error);
-  },
-}).catch(tell);
+keepFresh(draw, message);
 
 // Only now does a button do what it says.
 for (const button of document.querySelectorAll("form button")) button.disabled = !all.length;

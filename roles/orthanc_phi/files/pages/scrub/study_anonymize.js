@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The studies on PHI: found, chosen, and followed while they are anonymized.
-import { follow, get } from "../shared/api.js";
+import { get } from "../shared/api.js";
 import { announce, calmly, fill, h, notice } from "../shared/dom.js";
-import { start as startPage } from "../shared/layout.js";
+import { keepFresh, start as startPage } from "../shared/layout.js";
 import { count, dicomDay, STATES } from "../shared/words.js";
 import { showDetails } from "./study_details.js";
 import { askToStart } from "./start_dialog.js";
@@ -148,15 +148,4 @@ const one = new URLSearchParams(location.search).get("study");
 if (one) get("search", { study: one, limit: 1 }).then(({ studies }) => studies[0] && showDetails(dialog, studies[0], me, look)).catch(tell);
 
 // The first look, and then one every few seconds: others work here, too.
-let lost = false;
-follow(async () => {
-  await look({ quiet: true });
-  return true;
-}, {
-  seconds: 3,
-  away: (error) => {
-    if (error && !lost) tell(error);
-    if (!error && lost) notice(message, "good", "The connection is back.");
-    lost = Boolean(error);
-  },
-}).catch(tell);
+keepFresh(() => look({ quiet: true }), message);

@@ -2,7 +2,7 @@
 // One study: how far it is, where it went, what is known of its patient, and what became of it.
 import { follow, get, post, root } from "../shared/api.js";
 import { fill, h, notice, told } from "../shared/dom.js";
-import { count, day, duration, moment, person, STATES } from "../shared/words.js";
+import { count, day, moment, person, STATES } from "../shared/words.js";
 import { orthancStudy, showComparison } from "./comparison.js";
 import { showPacs } from "./pacs_answers.js";
 import { badges } from "./study_row.js";
@@ -76,7 +76,7 @@ function progressOf(now, study, me, again) {
   }));
   const parts = [h("h2", {}, "Progress"), steps,
     h("p", {}, h("span", { class: `badge ${look}` }, word), ` ${meaning}`)];
-  if (now?.progress && OPEN.has(state)) parts.push(...bar(now.progress));
+  if (now?.progress) parts.push(instanceBars(now.progress));
   if (now?.reason) parts.push(h("div", { class: `notice ${state === "quarantined" ? "bad" : ""}` }, now.reason));
   if (now?.destinations?.length) parts.push(destinations(now, study, me));
   if (state === "quarantined" && me.may.includes("review")) {
@@ -88,9 +88,16 @@ function progressOf(now, study, me, again) {
   return parts;
 }
 
-function bar({ done, total, seconds_left: left }) {
-  return [h("progress", { max: total || 1, value: done, "aria-label": "Instances that are done" }),
-    h("p", { class: "soft" }, `${done} of ${count(total, "instance")}`, left ? `, about ${duration(left)} left` : "")];
+/** How many instances are read, de-identified, and at each destination. */
+function instanceBars({ instances, read, deidentified, destinations: there }) {
+  const lines = [
+    ["Read from PHI", read, instances],
+    ["De-identified", deidentified, instances],
+    ...there.map((one) => [[`Sent to `, told(one.destination), one.verified ? ", verified there" : ""], one.sent, one.instances]),
+  ];
+  return h("div", { class: "bars" }, lines.map(([words, done, total]) => h("label", {},
+    h("span", {}, words), h("progress", { max: total || 1, value: done }),
+    h("span", { class: "number soft" }, `${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`))));
 }
 
 function destinations(now, study, me) {

@@ -15,8 +15,15 @@ export function badges(study) {
   return projects.map((one) => {
     const [word, look, meaning] = STATES[one.state] ?? [one.state, "quiet", ""];
     const where = study.projects.length > 1 ? `${one.project}: ` : "";
-    return h("span", { class: `badge ${look}`, title: meaning }, where + word);
+    const far = one.progress ? ` ${percent(one.progress)}\u00a0%` : "";
+    return h("span", { class: `badge ${look}`, title: meaning }, where + word + far);
   });
+}
+
+function percent({ instances, deidentified, destinations }) {
+  const sum = (name) => destinations.reduce((all, one) => all + one[name], 0);
+  const [done, total] = destinations.length ? [sum("sent"), sum("instances")] : [deidentified, instances];
+  return Math.floor((100 * done) / (total || 1));
 }
 
 const modalities = (study) => study.modalities.map((name) => h("span", { class: "modality" }, told(name)));

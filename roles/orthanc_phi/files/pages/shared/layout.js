@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What all pages share: the header with the ways that the account may go, and who is signed on.
-import { get, root } from "./api.js";
+import { follow, get, root } from "./api.js";
 import { h, notice } from "./dom.js";
 import { setZone } from "./words.js";
 
@@ -71,6 +71,22 @@ export async function start() {
   main.before(header(me));
   document.body.dataset.ready = "";
   return me;
+}
+
+/** Draw again and again; a lost connection is told once in `message`, and when it is back. */
+export function keepFresh(draw, message, seconds = 3) {
+  let lost = false;
+  follow(async () => {
+    await draw();
+    return true;
+  }, {
+    seconds,
+    away: (error) => {
+      if (error && !lost) notice(message, "bad", error.message);
+      if (!error && lost) notice(message, "good", "The connection is back.");
+      lost = Boolean(error);
+    },
+  }).catch((error) => notice(message, "bad", error.message));
 }
 
 function header(me) {

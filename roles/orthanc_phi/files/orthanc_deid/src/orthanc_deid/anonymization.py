@@ -25,6 +25,7 @@ from orthanc_deid.orthanc_client import (
     TransientError,
 )
 from orthanc_deid.patient import NotListed, Patient
+from orthanc_deid.progress import Progress
 from orthanc_deid.spool import Spool
 from orthanc_deid.states import DECIDED, UNFINISHED, IllegalTransitionError, State
 from orthanc_deid.studies import Study
@@ -230,7 +231,8 @@ class StudyRunner:
         samples = deidentifier.samples(study, self._courier.keywords)
         pending = self._courier.taking(study, pending, samples)
         with Spool(self._spool_dir, study.id) as spool:
-            done = deidentifier.run(study, instance_ids, spool)
+            progress = Progress(self._studies, study.id, len(instance_ids))
+            done = deidentifier.run(study, instance_ids, spool, progress)
             if self._look(study) != (seen, instance_ids):
                 raise ChangedError("it changed while it was processed")
             facts: dict[str, Any] = {
@@ -246,7 +248,9 @@ class StudyRunner:
                 return "waits for review", done.record.instances
             if not self._studies.begin_delivery(study.id, done.subject):
                 raise ChangedError("its subject was merged with another one")
-            self._courier.deliver(study, done, pending, spool.files, lambda: self._go_on(study))
+            self._courier.deliver(
+                study, done, pending, spool.files, lambda: self._go_on(study), progress=progress
+            )
         self._courier.remove_shown(study)
         self._studies.finish(study.id, **facts)
         return "delivered", done.record.instances

@@ -20,6 +20,7 @@ from orthanc_deid.orthanc_client import (
     RefusedError,
     TransientError,
 )
+from orthanc_deid.progress import Progress
 from orthanc_deid.states import State
 from orthanc_deid.studies import Studies, Study
 from orthanc_deid.study_deidentification import DeidentifiedStudy
@@ -107,25 +108,36 @@ class Courier:
             )
         return taking
 
-    def deliver(
+    def deliver(  # noqa: PLR0913 - a study, where it goes, and who is asked meanwhile
         self,
         study: Study,
         done: DeidentifiedStudy,
         pending: list[Destination],
         files: Files,
         going_on: Callable[[], None],
+        *,
+        progress: Progress,
     ) -> None:
         """Deliver to all destinations at once; one that is slow or refuses holds up no other.
+
+        `progress` is told of each instance that goes, and what was verified.
 
         Raises:
             TransientError: some destinations have to be tried again.
             RefusedError: some do not take the study, and all others have it.
         """
 
+        progress.going_to((one.name for one in pending), len(files))
+
         def bring(destination: Destination) -> OrthancError | None:
+            def sending() -> None:
+                going_on()
+                progress.sent(destination.name)
+
             try:
                 self._replace(study, done, destination)
-                self._bring(study, done, destination, files, going_on)
+                self._bring(study, done, destination, files, sending)
+                progress.verified(destination.name)
             except OrthancError as error:
                 self._studies.set_delivery(study.id, destination.name, error=str(error))
                 return error

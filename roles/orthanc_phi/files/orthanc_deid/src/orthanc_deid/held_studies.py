@@ -93,6 +93,7 @@ class Standing:
     project: str
     state: str
     reason: str | None
+    progress: dict[str, Any] | None
     subject_number: int | None
     updated_at: datetime
 
@@ -182,6 +183,7 @@ class HeldStudies:
                 studies.c.project,
                 studies.c.state,
                 studies.c.reason,
+                studies.c.progress,
                 subjects.c.number.label("subject_number"),
                 studies.c.updated_at,
             )

@@ -224,6 +224,7 @@ class StudyRoutes:
             "state": study.state,
             "reason": study.reason,
             "attempts": study.attempts,
+            "progress": study.progress,
             "profile": study.profile,
             "review": study.review,
             "can_be_released": waits and bool(self._studies.findings(study.id)),

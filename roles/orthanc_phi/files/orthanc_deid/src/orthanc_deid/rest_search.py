@@ -96,6 +96,7 @@ def _describe(study: HeldStudy, standings: list[Standing], *, told: bool) -> dic
                 "project": one.project,
                 "state": one.state,
                 "reason": one.reason,
+                "progress": one.progress,
                 "subject_number": one.subject_number if told else None,
                 "updated_at": one.updated_at.isoformat(),
             }

@@ -126,6 +126,8 @@ studies = sa.Table(
     sa.Column("findings", sa.JSON(none_as_null=True)),
     sa.Column("accepted", sa.JSON(none_as_null=True)),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # How far a worker has come since it took the study up; see `progress`.
+    sa.Column("progress", sa.JSON(none_as_null=True)),
     # What the PHI Orthanc held when the study was last delivered; compared to find late instances.
     sa.Column("source_instances", sa.Integer),
     sa.Column("source_last_update", sa.Text),

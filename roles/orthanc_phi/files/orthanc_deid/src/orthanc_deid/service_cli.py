@@ -135,16 +135,25 @@ def _as_table(rows: list[tuple[Study, list[Delivery]]]) -> Table:
             str(study.id),
             study.project,
             "" if study.number is None else f"{study.number:06d}",
-            study.state,
+            _stands(study),
             f"{study.updated_at:%Y-%m-%d %H:%M:%S}",
             str(study.attempts),
-            ", ".join(f"{delivery.destination} {_reached(delivery)}" for delivery in found),
+            ", ".join(f"{delivery.destination} {_reached(study, delivery)}" for delivery in found),
             study.reason or "",
         )
     return table
 
 
-def _reached(delivery: Delivery) -> str:
+def _stands(study: Study) -> str:
+    if study.state is State.WORKING and study.progress:
+        return f"working {study.progress['deidentified']} of {study.progress['instances']}"
+    return study.state
+
+
+def _reached(study: Study, delivery: Delivery) -> str:
     if delivery.state == "delivered":
         return str(delivery.instances)
+    for there in (study.progress or {}).get("destinations", ()):
+        if there["destination"] == delivery.destination and there["sent"]:
+            return f"{there['sent']} of {there['instances']}"
     return delivery.state.replace("_", " ")

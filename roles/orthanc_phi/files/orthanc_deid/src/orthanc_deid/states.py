@@ -57,6 +57,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 UNFINISHED = frozenset({State.QUEUED, State.WORKING, State.DELIVERING})
 """States in which a study is on its way."""
 
+WORKED_ON = frozenset({State.WORKING, State.DELIVERING})
+"""States in which a worker has the study in its hands."""
+
 WITH_JOB = UNFINISHED | {State.WITHDRAWING}
 """States in which a job must exist for the study."""
 

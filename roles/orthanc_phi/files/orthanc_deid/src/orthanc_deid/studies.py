@@ -15,7 +15,7 @@ from orthanc_deid.deliveries import Deliveries
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.events import SERVICE, add_event, now
 from orthanc_deid.schema import deliveries, events, projects, studies, subjects
-from orthanc_deid.states import WITH_JOB, IllegalTransitionError, State, sources_of
+from orthanc_deid.states import WITH_JOB, WORKED_ON, IllegalTransitionError, State, sources_of
 from orthanc_deid.subject import NOT_LISTED, Subject
 
 
@@ -35,6 +35,7 @@ class Study:
     profile: str | None
     review: bool
     attempts: int
+    progress: dict[str, Any] | None
     source_instances: int | None
     source_last_update: str | None
     created_at: datetime
@@ -340,6 +341,15 @@ class Studies(Deliveries):
             found = connection.scalar(sa.select(column).where(studies.c.id == study_id))
         return frozenset(found or ())
 
+    def tell_progress(self, study_id: int, progress: dict[str, Any]) -> None:
+        """Keep how far a worker has come with the study, until it is done with it."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                studies.update()
+                .where(studies.c.id == study_id, studies.c.state.in_(WORKED_ON))
+                .values(progress=progress)
+            )
+
     def finish(self, study_id: int, **values: Any) -> None:
         """Note that the study is delivered; `values` tell what was delivered."""
         self.move(study_id, State.DELIVERED, attempts=0, delivered_at=now(), **values)
@@ -424,6 +434,8 @@ def _move(
     reason: str | None,
     **values: Any,
 ) -> None:
+    if target is not State.DELIVERING:
+        values["progress"] = None
     moved = connection.execute(
         studies.update()
         .where(studies.c.id == study_id, studies.c.state.in_(sources_of(target)))

@@ -18,6 +18,7 @@ from orthanc_deid.modifiers import NumberModifier, keywords_of, modifier_of
 from orthanc_deid.object_kinds import demand_some_left
 from orthanc_deid.orthanc_client import GoneError, OrthancClient
 from orthanc_deid.patient import Patient
+from orthanc_deid.progress import Progress
 from orthanc_deid.report import Record
 from orthanc_deid.spool import Spool
 from orthanc_deid.studies import Study
@@ -86,13 +87,16 @@ class StudyDeidentifier:
         self._go_on = go_on
         self._accepted = accepted or Accepted()
 
-    def run(self, study: Study, instance_ids: list[str], spool: Spool) -> DeidentifiedStudy:
+    def run(
+        self, study: Study, instance_ids: list[str], spool: Spool, progress: Progress
+    ) -> DeidentifiedStudy:
         """De-identify a study.
 
         Args:
             study: as the crosswalk has it.
             instance_ids: what Orthanc calls its instances.
             spool: where the de-identified instances go.
+            progress: is told of each instance.
 
         Raises:
             Quarantine: a person must look at it; nothing of it may leave.
@@ -113,6 +117,7 @@ class StudyDeidentifier:
         self._engine = self._deid.engine.with_drawn(tuple(rule.pixel_rule() for rule in drawn))
         self._crosswalk.lookup.identified(study.id, first, subject, anonymous_uid)
         self._held = []
+        self._progress = progress
         try:
             record = self._instances(instance_ids, subject, spool)
         finally:
@@ -163,6 +168,7 @@ class StudyDeidentifier:
         knew_less = [
             one.instance_id for one in done if not _told_by([one.identity], former).covers(told)
         ]
+        self._progress.again(len(knew_less))
         again = self._pass(knew_less, subject, spool, former, told)
         made = {one.instance_id: one.made for one in (*done, *again)}.values()
         # Every instance was looked at, so that a person is told of all findings at once.
@@ -188,9 +194,15 @@ class StudyDeidentifier:
         former: frozenset[str],
         told: _Told | None,
     ) -> list[_Done]:
-        def one(instance_id: str) -> _Done:
+        def counted(instance_id: str) -> _Done:
             self._go_on()
             data = self._source.download(instance_id)
+            self._progress.read()
+            done = one(instance_id, data)
+            self._progress.deidentified()
+            return done
+
+        def one(instance_id: str, data: bytes) -> _Done:
             identity = self._deid.read_identity(data)
             _refuse_deidentified(identity)
             identifiers, known = told or _told_by([identity], former)
@@ -209,7 +221,7 @@ class StudyDeidentifier:
             return _Done(instance_id, identity, output.record)
 
         with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as threads:
-            futures = [threads.submit(one, instance_id) for instance_id in instance_ids]
+            futures = [threads.submit(counted, instance_id) for instance_id in instance_ids]
             try:
                 return [future.result() for future in futures]
             finally:
