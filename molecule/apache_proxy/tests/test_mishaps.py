@@ -113,7 +113,12 @@ def test_an_upload_that_is_cut_off_leaves_nothing_and_can_be_repeated(
         with pytest.raises(httpx.HTTPError):
             hana.post("/orthanc-phi/instances", content=slowly()).raise_for_status()
         host.run("systemctl", "start", "apache2")
-        wait_for("Apache is back", lambda: hana.get("/orthanc-phi/system").is_success)
+        wait_for("Apache is back", lambda: hana.get("/orthanc-phi/system"))
+
+    # The sessions ended with Apache.
+    someone.clear_cookies()
+    sign_on(someone, "hana", "/orthanc-phi/statistics")
+    with session(host, someone) as hana:
         after = hana.get("/orthanc-phi/studies").json()
         repeated = hana.post("/orthanc-phi/instances", content=instance)
 
