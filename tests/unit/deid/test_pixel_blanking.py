@@ -73,6 +73,20 @@ def test_the_metadata_fit_the_blanked_pixels(kind):
     assert after.pixel_array.shape == before.pixel_array.shape
 
 
+@pytest.mark.parametrize(
+    ("sop_class", "planar"),
+    [(uid.UltrasoundMultiFrameImageStorage, 1), (uid.SecondaryCaptureImageStorage, 0)],
+)
+def test_only_ultrasound_calls_run_length_encoded_colours_planes(sop_class, planar):
+    before = dcmread(BytesIO(KINDS["JPEG Baseline in colour"]()))
+    before.SOPClassUID = before.file_meta.MediaStorageSOPClassUID = sop_class
+    data = BytesIO()
+    before.save_as(data)
+    result = blank(data.getvalue(), [HEADER])
+    assert result.transfer_syntax == uid.RLELossless
+    assert dcmread(BytesIO(result.data)).PlanarConfiguration == planar
+
+
 @pytest.mark.parametrize("kind", LOSSY)
 def test_no_image_is_compressed_with_loss_again(kind):
     result = blank(LOSSY[kind](), [HEADER])

@@ -48,6 +48,7 @@ from pydicom.uid import (
 
 from orthanc_deid.errors import Quarantine
 from orthanc_deid.pixel_frames import Frame, PixelForm, blank_frame, blank_native, unpack_bits
+from orthanc_deid.pixel_risks import ULTRASOUND
 from orthanc_deid.rectangles import Rectangle, clip_all
 
 _PIXEL_DATA: Final = 0x7FE00010
@@ -233,7 +234,9 @@ def _blank_encoded(
     dataset.file_meta.TransferSyntaxUID = after
     dataset.PhotometricInterpretation = seen.photometric
     if form.samples > 1:
-        dataset.PlanarConfiguration = 0
+        # Ultrasound tells by plane where the encoding is (PS3.3 C.8.5.6), others do not.
+        by_plane = after == RLELossless and dataset.get("SOPClassUID") in ULTRASOUND
+        dataset.PlanarConfiguration = int(by_plane)
     if before in _LOSSY and dataset.get("LossyImageCompression") != "01":
         dataset.LossyImageCompression = "01"
     return Blanked(_write(dataset), form.frames, after)
