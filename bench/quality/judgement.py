@@ -131,9 +131,7 @@ class _Judge:
         if element.VR == "SQ" and other is not None:
             local = tag == _CONCEPT_NAME and "cleanStructCont" in self._options
             self._items(element, other, scope._replace(cleaned=scope.cleaned or local))
-        elif scope.cleaned and element.VR in TEXT_VRS:
-            return
-        elif self._blanked and tag in _ENCODING:
+        elif (scope.cleaned and element.VR in TEXT_VRS) or (self._blanked and tag in _ENCODING):
             return
         elif other is None or not same(element, other):
             self.verdict.lost.append(label((*scope.path, tag)))
