@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fills a crosswalk with invented patients and studies, as many as one likes.
 
-Five studies a patient, names of many countries, every tenth patient with a former ID.
+Five studies a patient, names of many countries, every tenth patient with a former ID, and each
+study delivered to two destinations.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ GIVEN = [
 
 _INDEXES = (
     "SELECT indexname, indexdef FROM pg_indexes"
-    " WHERE tablename = 'lookup' AND indexname LIKE 'ix\\_%'"
+    " WHERE schemaname = 'public' AND indexname LIKE 'ix\\_%' AND tablename IN"
+    " ('patient_identifiers', 'pseudonyms', 'studies', 'deliveries', 'events', 'lookup')"
 )
 _ROWS = (
     "INSERT INTO projects (name, last_number) VALUES ('default', :subjects) ON CONFLICT DO NOTHING",
@@ -89,12 +91,19 @@ _ROWS = (
     " FROM subjects"
     " UNION ALL SELECT project, 'OLD' || number, '', '', id, now() FROM subjects"
     " WHERE number % 10 = 7",
+    "INSERT INTO pseudonyms (project, value, subject_id, created_at)"
+    " SELECT project, 'DEMO_ID' || lpad(number::text, 6, '0'), id, now() FROM subjects",
     "INSERT INTO studies (project, orthanc_id, study_instance_uid, anonymous_study_uid, subject_id,"
     " state, created_at, updated_at, delivered_at)"
     " SELECT 'default', 'orthanc-' || n, '1.2.826.0.1.' || n || '.' || n * 31 % 977,"
     " '2.25.' || (n::numeric * 170141183460469231731687303715884105), s.id, 'delivered', now(),"
     " now(), now() FROM generate_series(1, :studies) n"
     " JOIN subjects s ON s.project = 'default' AND s.number = 1 + n % :subjects",
+    "INSERT INTO deliveries (study_id, destination, state, instances, updated_at, delivered_at)"
+    " SELECT id, name, 'delivered', 100, now(), now()"
+    " FROM studies CROSS JOIN unnest(ARRAY['anon', 'disk']) name",
+    "INSERT INTO events (at, actor, action, study_id)"
+    " SELECT now(), 'orthanc-deid', 'delivered', id FROM studies",
     # Accessions and dates without any relation to the numbers.
     "INSERT INTO lookup (study_id, project, subject_number, patient_name, folded_name, patient_id,"
     " accession, study_date, study_instance_uid, pseudonym, anonymous_accession,"
@@ -129,16 +138,22 @@ def add_rows(url: sa.URL, studies: int) -> None:
         "givens": len(GIVEN),
     }
     engine = sa.create_engine(url)
-    with engine.begin() as connection:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # Only the filling: each row refers to those that were made before it, and a server that
+        # ends now is thrown away anyway.
+        connection.exec_driver_sql("SET session_replication_role = replica")
+        connection.exec_driver_sql("SET synchronous_commit = off")
+        connection.exec_driver_sql("SET work_mem = '256MB'")
+        connection.exec_driver_sql("SET maintenance_work_mem = '512MB'")
         # Indexes are made much faster once all rows are there.
         indexes = {row[0]: row[1] for row in connection.execute(sa.text(_INDEXES))}
         for name in indexes:
             connection.exec_driver_sql(f"DROP INDEX {name}")
         for statement in _ROWS:
             connection.execute(sa.text(statement), values)
-        connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '512MB'")
+            # Else the next one is planned as for empty tables, and may compare all with all.
+            connection.exec_driver_sql("ANALYZE")
         for definition in indexes.values():
             connection.exec_driver_sql(definition)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text("VACUUM ANALYZE"))
+        connection.exec_driver_sql("VACUUM ANALYZE")
     engine.dispose()

@@ -111,12 +111,18 @@ class Crosswalk:
             Quarantine: the patient cannot have a number, or not now; its code and message say why.
         """
         patient = self._demand_known(Patient(patient_id, issuer, accession), modifier)
-        with self.engine.connect() as connection:
-            row = self._find(connection, patient)
-        if row is None:
-            row = self._add(patient, samples)
-        new_id, new_name = self.pseudonym(row, modifier)
-        self._give(new_id, row)
+        # In one go, since each transaction that writes waits for the disk.
+        with self.engine.begin() as connection:
+            row = self._find(connection, patient) or self._add(connection, patient, samples)
+            new_id, new_name = self.pseudonym(row, modifier)
+            # Nobody else ever goes by this Patient ID.
+            owner = self.claim_pseudonym(connection, new_id, row.id)
+        if owner != row.id:
+            raise Quarantine(
+                "pseudonym-reused",
+                f"the pseudonym of subject {row.number} belongs to another subject; "
+                "base name or pseudonym format have changed: set them back, or choose others",
+            )
         return Subject(row.number, new_id, new_name, row.date_offset, modifier)
 
     def is_listed(self, patient: Patient) -> bool:
@@ -217,34 +223,35 @@ class Crosswalk:
             )
         return rows.pop() if rows else None
 
-    def _add(self, patient: Patient, samples: Sequence[Sample]) -> SubjectRow:
+    def _add(
+        self, connection: sa.Connection, patient: Patient, samples: Sequence[Sample]
+    ) -> SubjectRow:
         scheme, unlisted = self.numbering.scheme, self.numbering.unlisted
         if scheme == "given" and unlisted == "wait" and not patient.is_of_round_trip:
             raise NotListed(patient)
-        with self.engine.begin() as connection:
-            last_number = self.lock_project(connection)
-            # Another worker may have added the patient while this one waited for the lock.
-            found = self._find(connection, patient)
-            if found is not None:
-                return found
-            number = (
-                ROUND_TRIP_NUMBER
-                if patient.is_of_round_trip
-                else self._number(connection, last_number, samples)
+        last_number = self.lock_project(connection)
+        # Another worker may have added the patient while this one waited for the lock.
+        found = self._find(connection, patient)
+        if found is not None:
+            return found
+        number = (
+            ROUND_TRIP_NUMBER
+            if patient.is_of_round_trip
+            else self._number(connection, last_number, samples)
+        )
+        row = self.insert_subject(connection, number)
+        per_accession = self.numbering.subject_per == "accession"
+        connection.execute(
+            patient_identifiers.insert().values(
+                project=self.project,
+                patient_id=patient.patient_id,
+                issuer=patient.issuer,
+                accession=patient.accession if per_accession else "",
+                subject_id=row.id,
+                created_at=now(),
             )
-            row = self.insert_subject(connection, number)
-            per_accession = self.numbering.subject_per == "accession"
-            connection.execute(
-                patient_identifiers.insert().values(
-                    project=self.project,
-                    patient_id=patient.patient_id,
-                    issuer=patient.issuer,
-                    accession=patient.accession if per_accession else "",
-                    subject_id=row.id,
-                    created_at=now(),
-                )
-            )
-            return row
+        )
+        return row
 
     def insert_subject(
         self,
@@ -285,16 +292,6 @@ class Crosswalk:
             ).scalar_one()
         )
 
-    def _give(self, patient_id: str, row: SubjectRow) -> None:
-        """Note that the subject goes by this Patient ID, and nobody else ever does."""
-        with self.engine.begin() as connection:
-            if self.claim_pseudonym(connection, patient_id, row.id) != row.id:
-                raise Quarantine(
-                    "pseudonym-reused",
-                    f"the pseudonym of subject {row.number} belongs to another subject; "
-                    "base name or pseudonym format have changed: set them back, or choose others",
-                )
-
     def claim_pseudonym(self, connection: sa.Connection, patient_id: str, subject_id: int) -> int:
         """Note a subject's pseudonym unless it is taken; returns whose it is."""
         whose = sa.select(pseudonyms.c.subject_id).where(
@@ -302,7 +299,7 @@ class Crosswalk:
         )
         found = connection.scalar(whose)
         if found is None:
-            connection.execute(
+            found = connection.scalar(
                 database.insert(connection, pseudonyms)
                 .values(
                     project=self.project,
@@ -311,8 +308,8 @@ class Crosswalk:
                     created_at=now(),
                 )
                 .on_conflict_do_nothing()
-            )
-            found = connection.scalar(whose)
+                .returning(pseudonyms.c.subject_id)
+            ) or connection.scalar(whose)
         return int(found or 0)
 
     def _number(
