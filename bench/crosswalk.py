@@ -16,9 +16,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
@@ -27,7 +26,6 @@ from rich.table import Table
 from lookup_rows import add_rows
 from orthanc_deid import migrate
 from orthanc_deid.crosswalk import Crosswalk
-from orthanc_deid.subject import Subject
 from postgres_server import running_postgres
 
 PER_SUBJECT = 5
@@ -40,10 +38,17 @@ MOST_MORE_MEMORY = 16  # MiB
 
 @dataclass(frozen=True)
 class Figure:
-    """How long one thing took, in milliseconds: half of the tries, and 19 of 20."""
+    """How long something took in milliseconds: half of the tries, and 19 of 20; and may take."""
 
+    name: str
     median: float
     most: float
+    limit: float | None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it took no longer than it may."""
+        return self.limit is None or self.median < self.limit
 
 
 @dataclass(frozen=True)
@@ -64,27 +69,21 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="50,000 subjects instead of a million")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     arguments = parser.parse_args()
-    few, many = SHORT_SIZES if arguments.short else SIZES
-    figures, memory = {}, {}
+    figures: dict[int, list[Figure]] = {}
+    memory = []
     with running_postgres(fsync=True) as server:
-        for studies in (few, many):
+        for studies in SHORT_SIZES if arguments.short else SIZES:
             url = _filled(server, studies)
-            begin = time.perf_counter()
-            figures[studies] = dict(_measured(url, studies))
-            memory[studies] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-            _say(f"measured in {time.perf_counter() - begin:.0f} s")
-    rows = list(_rows(figures[few], figures[many]))
+            figures[studies] = list(_measured(url, studies))
+            memory.append(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
     if arguments.json:
-        told = {"studies": [few, many], "memory_mib": [memory[few], memory[many]], "rows": rows}
-        arguments.json.write_text(json.dumps(told, indent=2) + "\n")
-    _print(rows, few, many)
-    grown = memory[many] - memory[few]
-    Console().print(f"Memory at its peak: {memory[few]} MiB, then {memory[many]} MiB")
-    return 0 if all(row["kept"] for row in rows) and grown < MOST_MORE_MEMORY else 1
-
-
-def _say(text: str) -> None:
-    Console(stderr=True).print(text)
+        told = {n: [asdict(one) for one in rows] for n, rows in figures.items()}
+        arguments.json.write_text(json.dumps({"ms": told, "MiB": memory}, indent=2) + "\n")
+    _print(figures)
+    few, many = memory
+    Console().print(f"Memory at its peak: {few} MiB, then {many} MiB")
+    kept = all(one.kept for rows in figures.values() for one in rows)
+    return 0 if kept and many - few < MOST_MORE_MEMORY else 1
 
 
 def _filled(server: sa.URL, studies: int) -> sa.URL:
@@ -104,88 +103,68 @@ def _filled(server: sa.URL, studies: int) -> sa.URL:
         connection.exec_driver_sql("CHECKPOINT")
     own.dispose()
     seconds = time.perf_counter() - begin
-    _say(
+    Console(stderr=True).print(
         f"added {studies // PER_SUBJECT:,} subjects and {studies:,} studies, "
         f"{size / 1e9:.1f} GB, in {seconds:.0f} s"
     )
     return url
 
 
-def _measured(url: sa.URL, studies: int) -> Iterator[tuple[str, tuple[Figure, float | None]]]:
-    """Yield what was done, how long it took, and how long it may take."""
+def _measured(url: sa.URL, studies: int) -> Iterator[Figure]:
     crosswalk = Crosswalk(url, base_name="DEMO")
-    known, numbers = _spread(studies // PER_SUBJECT), _spread(studies)
-    fresh, new = iter(range(10**9)), iter(range(10**9))
-    rows: dict[int, tuple[int, Subject]] = {}
+    patient, number = _spread(studies // PER_SUBJECT), _spread(studies)
     subject = crosswalk.subject(_patient(1))
+    rows = crosswalk.studies
+    added: list[int] = []
 
-    def add_study() -> None:
-        n = len(rows)
-        rows[n] = crosswalk.studies.add(orthanc_id=f"new-{next(new)}").id, subject
+    def add_study(n: int) -> None:
+        added.append(rows.add(orthanc_id=f"new-{n}").id)
 
     def identify(n: int) -> None:
-        study, whose = rows[n]
-        crosswalk.studies.identify(
-            study,
-            study_instance_uid=f"1.2.3.{study}",
-            anonymous_study_uid=f"2.25.3{study}",
-            subject=whose,
+        uid = f"1.2.3.{n}"
+        rows.identify(
+            added[n], study_instance_uid=uid, anonymous_study_uid=f"2.25.3{n}", subject=subject
         )
 
-    def look(n: int) -> None:
-        study, whose = rows[n]
-        told = Told(f"P{study}", f"1.2.3.{study}", f"NEW{study * 7_919 % 99_991}")
-        crosswalk.lookup.identified(study, told, whose, f"2.25.3{study}")
+    def tell(n: int) -> None:
+        told = Told(f"NEW{n}", f"1.2.3.{n}", f"NEW{n * 7_919 % 99_991}")
+        crosswalk.lookup.identified(added[n], told, subject, f"2.25.3{n}")
 
-    def deliver(n: int) -> None:
-        crosswalk.studies.set_delivery(rows[n][0], "anon", instances=100)
+    def look(name: str, action: Callable[[], object]) -> Figure:
+        return _timed(f"look-up: {name}", LOOK_UP, lambda _: action())
 
-    told = crosswalk.studies
-    yield "look-up: subject of a patient", (
-        _timed(lambda: crosswalk.subject(_patient(next(known)))),
-        LOOK_UP,
-    )
-    yield "look-up: study by Orthanc's identifier", (
-        _timed(lambda: told.of_orthanc(f"orthanc-{next(numbers)}")),
-        LOOK_UP,
-    )
-    yield "look-up: study by StudyInstanceUID", (
-        _timed(lambda: told.find(_study_uid(next(numbers)))),
-        LOOK_UP,
-    )
-    yield "look-up: whether a study is an anonymized one", (
-        _timed(lambda: told.is_anonymous(_study_uid(next(numbers)))),
-        LOOK_UP,
-    )
-    yield "insert: new patient", (_timed(lambda: crosswalk.subject(f"NEW{next(fresh)}")), INSERT)
-    yield "insert: new study", (_timed(add_study), INSERT)
-    each = iter(range(ROUNDS))
-    yield "insert: whose study it is", (_timed(lambda: identify(next(each))), INSERT)
-    each = iter(range(ROUNDS))
-    yield "insert: its row of the lookup table", (_timed(lambda: look(next(each))), INSERT)
-    each = iter(range(ROUNDS))
-    yield "insert: its delivery", (_timed(lambda: deliver(next(each))), INSERT)
+    def insert(name: str, action: Callable[[int], object]) -> Figure:
+        return _timed(f"insert: {name}", INSERT, action)
+
+    yield look("patient", lambda: crosswalk.subject(_patient(next(patient))))
+    yield look("study in Orthanc", lambda: rows.of_orthanc(f"orthanc-{next(number)}"))
+    yield look("study by its UID", lambda: rows.find(_study_uid(next(number))))
+    yield look("anonymized study?", lambda: rows.is_anonymous(_study_uid(next(number))))
+    yield insert("patient", lambda n: crosswalk.subject(f"NEW{n}"))
+    yield insert("study", add_study)
+    yield insert("study's patient", identify)
+    yield insert("row of lookup table", tell)
+    yield insert("delivery", lambda n: rows.set_delivery(added[n], "anon", instances=100))
     crosswalk.close()
-    yield from _peer(url, studies)
+    yield from _peer(url, patient)
 
 
-def _peer(url: sa.URL, studies: int) -> Iterator[tuple[str, tuple[Figure, float | None]]]:
+def _peer(url: sa.URL, number: Iterator[int]) -> Iterator[Figure]:
     engine = sa.create_engine(url)
-    row = _spread(studies // PER_SUBJECT)
     query = sa.text("SELECT date_offset FROM subjects WHERE project = 'default' AND number = :n")
     add = sa.text("INSERT INTO events (at, actor, action) VALUES (now(), 'bench', 'peer')")
     with engine.connect() as connection:
-        yield "peer: a row by its key", (
-            _timed(lambda: connection.execute(query, {"n": next(row)}).one()),
-            None,
-        )
-        connection.rollback()
 
-        def insert() -> None:
+        def find(_: int) -> None:
+            connection.execute(query, {"n": next(number)}).one()
+
+        def insert(_: int) -> None:
             connection.execute(add)
             connection.commit()
 
-        yield "peer: a row added", (_timed(insert), None)
+        yield _timed("peer: row by its key", None, find)
+        connection.rollback()
+        yield _timed("peer: row added", None, insert)
     engine.dispose()
 
 
@@ -202,45 +181,24 @@ def _spread(count: int) -> Iterator[int]:
     return (1 + n * 7_919 % count for n in range(1, sys.maxsize))
 
 
-def _timed(action: Callable[[], Any]) -> Figure:
-    seconds = []
-    for _ in range(ROUNDS):
+def _timed(name: str, limit: float | None, action: Callable[[int], object]) -> Figure:
+    tries = []
+    for n in range(ROUNDS):
         start = time.perf_counter()
-        action()
-        seconds.append(1000 * (time.perf_counter() - start))
-    return Figure(
-        round(statistics.median(seconds), 2), round(statistics.quantiles(seconds, n=20)[-1], 2)
-    )
+        action(n)
+        tries.append(1000 * (time.perf_counter() - start))
+    most = statistics.quantiles(tries, n=20)[-1]
+    return Figure(name, round(statistics.median(tries), 2), round(most, 2), limit)
 
 
-def _rows(few: dict[str, Any], many: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, (figure, limit) in many.items():
-        small, _ = few[name]
-        yield {
-            "what": name,
-            "few": small.median,
-            "few, 19 of 20": small.most,
-            "many": figure.median,
-            "many, 19 of 20": figure.most,
-            "required": limit,
-            "kept": limit is None or figure.median < limit,
-        }
-
-
-def _print(rows: list[dict[str, Any]], few: int, many: int) -> None:
-    table = Table(
-        "ms",
-        f"{few:,} studies, median",
-        "19 of 20",
-        f"{many:,} studies, median",
-        "19 of 20",
-        "required",
-        title=f"Crosswalk of {many // PER_SUBJECT:,} subjects",
-    )
-    for row in rows:
-        *told, required, _ = row.values()
-        table.add_row(*map(str, told), f"< {required:g}" if required else "")
-    Console(width=120).print(table)
+def _print(figures: dict[int, list[Figure]]) -> None:
+    columns = (name for count in figures for name in (f"{count:,} studies: median", "19 of 20"))
+    table = Table("ms", *columns, "required", title="Crosswalk")
+    for row in zip(*figures.values(), strict=True):
+        told = (str(value) for figure in row for value in (figure.median, figure.most))
+        limit = row[-1].limit
+        table.add_row(row[-1].name, *told, f"< {limit:g}" if limit else "")
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":

@@ -87,12 +87,13 @@ _ROWS = (
     "SELECT 'default', n, -1 - n % 365, now() FROM generate_series(1, :subjects) n",
     "INSERT INTO patient_identifiers"
     " (project, patient_id, issuer, accession, subject_id, created_at)"
-    " SELECT project, lpad((number * 7919 % 9999991)::text, 7, '0'), '', '', id, now()"
+    " SELECT project, lpad((number::bigint * 7919 % 9999991)::text, 7, '0'), '', '', id, now()"
     " FROM subjects"
     " UNION ALL SELECT project, 'OLD' || number, '', '', id, now() FROM subjects"
     " WHERE number % 10 = 7",
     "INSERT INTO pseudonyms (project, value, subject_id, created_at)"
-    " SELECT project, 'DEMO_ID' || lpad(number::text, 6, '0'), id, now() FROM subjects",
+    " SELECT project, 'DEMO_ID' || lpad(number::text, greatest(6, length(number::text)), '0'),"
+    " id, now() FROM subjects",
     "INSERT INTO studies (project, orthanc_id, study_instance_uid, anonymous_study_uid, subject_id,"
     " state, created_at, updated_at, delivered_at)"
     " SELECT 'default', 'orthanc-' || n, '1.2.826.0.1.' || n || '.' || n * 31 % 977,"
@@ -111,7 +112,7 @@ _ROWS = (
     " SELECT t.id, t.project, s.number, told.name, told.folded, i.patient_id,"
     " 'ACC' || lpad((t.id * 48271 % 99999989)::text, 8, '0'),"
     " to_char(told.day, 'YYYY-MM-DD'), t.study_instance_uid,"
-    " 'DEMO_ID' || lpad(s.number::text, 6, '0'),"
+    " 'DEMO_ID' || lpad(s.number::text, greatest(6, length(s.number::text)), '0'),"
     " lpad((t.id * 2654435761 % 999999999999989)::text, 15, '0'),"
     " to_char(told.day + s.date_offset, 'YYYY-MM-DD'), t.anonymous_study_uid, 'study'"
     " FROM studies t JOIN subjects s ON s.id = t.subject_id"

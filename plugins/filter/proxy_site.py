@@ -74,7 +74,11 @@ def proxy_members(
         separator: What stands between two groups there.
     """
     return [
-        {"account": group["account"], "condition": f"%{{REMOTE_USER}} =~ /./ && {condition}"}
+        {
+            "group": group["name"],
+            "account": group["account"],
+            "condition": f"%{{REMOTE_USER}} =~ /./ && {condition}",
+        }
         for group in groups
         if not group.get("orthancs") or path in group["orthancs"]
         for condition in _conditions(group["name"], users, variable, separator)

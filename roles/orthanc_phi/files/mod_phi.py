@@ -110,6 +110,12 @@ def send_file(output: Any, piece: dict[str, Any]) -> None:
             raise RuntimeError(f"a download broke off ({status})")
 
 
+def groups_of(headers: dict[str, str]) -> list[str]:
+    """Return the groups that Apache tells of a person, each in Base64."""
+    told = headers.get("x-remote-groups", "").split(",")
+    return [base64.b64decode(name).decode() for name in told if name.strip()]
+
+
 def on_api(output: Any, uri: str, **request: Any) -> None:
     """Pass any request below /deid/v1/ to the agent, with the account and the person behind it."""
     account = accounts.of(request["headers"])
@@ -122,6 +128,7 @@ def on_api(output: Any, uri: str, **request: Any) -> None:
         body=request.get("body", b"").decode("utf-8", "replace"),
         account=account,
         user=request["headers"].get("x-remote-user") or account,
+        groups=groups_of(request["headers"]),
         may=[name for name, route in OFFERS.items() if accounts.may(account, *route)],
     )
     send(output, answer)

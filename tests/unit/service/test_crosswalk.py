@@ -391,4 +391,4 @@ def test_studies_are_listed_by_state_project_and_subject_a_page_at_a_time(
     assert page(after=3) == [4, 5]
     assert page(states=[State.QUEUED]) == [2]
     assert page(subject_number=subject.number) == [4]
-    assert page(project="another") == []
+    assert page(projects=frozenset({"another"})) == []

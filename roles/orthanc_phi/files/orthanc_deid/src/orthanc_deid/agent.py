@@ -35,6 +35,7 @@ from orthanc_deid.fetches import Fetches
 from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
 from orthanc_deid.pacs import Pacs
+from orthanc_deid.project_access import ProjectAccess
 from orthanc_deid.projects import Projects, join_by_rule
 from orthanc_deid.rest import Site, StudyRoutes, study_finder
 from orthanc_deid.rest_elements import ElementRoutes
@@ -147,7 +148,7 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
         FetchRoutes(fetcher, crosswalk.held),
         PatientRoutes(crosswalk),
         ElementRoutes(phi),
-        InstanceRoutes(phi, crosswalk.studies.find_orthanc, config.secret),
+        InstanceRoutes(phi, crosswalk.studies, config.secret),
     )
     return [route for part in parts for route in part.routes()]
 
@@ -182,7 +183,9 @@ def main(path: Path) -> None:
         downloads = Downloads()
         fetcher = Fetcher(Fetches(crosswalk.engine), Pacs(phi, config.pacs))
         fetcher.start()
-        api = Api(all_routes(config, crosswalk, queue, phi, downloads=downloads, fetcher=fetcher))
+        routes = all_routes(config, crosswalk, queue, phi, downloads=downloads, fetcher=fetcher)
+        access = ProjectAccess({project.name: project.groups for project in projects.all})
+        api = Api(routes, access)
         join = join_by_rule(projects, phi)
         agent = Agent(crosswalk, queue, phi, api, downloads, join=join)
         serve(sys.stdin, sys.stdout, agent.answer)

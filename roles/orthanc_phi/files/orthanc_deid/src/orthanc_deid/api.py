@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.errors import DeidError
+from orthanc_deid.project_access import ProjectAccess
 
 PLACEHOLDERS: Final = {
     "orthanc_id": "[0-9a-f]{8}(?:-[0-9a-f]{8}){4}",
@@ -43,7 +44,9 @@ class Request:
         body: as it was sent.
         account: which account of Orthanc's.
         user: the person behind it, or the account where no proxy told one.
+        groups: the person's, as the proxy told.
         may: what a page may offer to this account, such as `anonymize` or `lookup`.
+        projects: which projects the person may see; None is all. Set by `Api`.
     """
 
     method: str
@@ -52,13 +55,20 @@ class Request:
     body: str = ""
     account: str = ""
     user: str = ""
+    groups: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
+    projects: frozenset[str] | None = None
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Request:
         """Return the request that the plugin tells of."""
         known = {name: told[name] for name in cls.__dataclass_fields__ if name in told}
-        return cls(**{**known, "may": frozenset(told.get("may", ()))})
+        sets = {name: frozenset(told.get(name, ())) for name in ("groups", "may")}
+        return cls(**{**known, **sets, "projects": None})
+
+    def sees(self, project: str) -> bool:
+        """Tell whether the person may see a project."""
+        return self.projects is None or project in self.projects
 
     def content(self) -> dict[str, Any]:
         """Return the JSON object in the body; an empty body is an empty object.
@@ -117,8 +127,9 @@ class Route:
 class Api:
     """Finds the route of a request and has it answered."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], access: ProjectAccess | None = None) -> None:
         self.routes = tuple(routes)
+        self._access = access or ProjectAccess({})
         self._patterns = [(route.pattern(), route) for route in self.routes]
 
     def answer(self, request: Request) -> Answer:
@@ -128,6 +139,8 @@ class Api:
             for pattern, route in self._patterns
             if (match := pattern.fullmatch(request.path))
         ]
+        projects = self._access.visible(request.account, request.groups)
+        request = replace(request, projects=projects)
         for match, route in found:
             if route.method == request.method:
                 try:

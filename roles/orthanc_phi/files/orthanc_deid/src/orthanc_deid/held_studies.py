@@ -19,6 +19,7 @@ from orthanc_deid import database
 from orthanc_deid.events import now
 from orthanc_deid.lookup import fold
 from orthanc_deid.orthanc_client import GoneError, OrthancClient, SourceStudy
+from orthanc_deid.project_access import within
 from orthanc_deid.schema import held_studies, studies, subjects
 
 AT_ONCE: Final = 500
@@ -44,6 +45,7 @@ class Search:
         modality, source, orthanc_id: exactly.
         patient_ids: any of these.
         states: of the crosswalk; `unknown` is a study that it does not know yet.
+        projects: those that may be seen, which decide about the states; None is all.
         sort: one of `SORTS`.
     """
 
@@ -57,6 +59,7 @@ class Search:
     orthanc_id: str = ""
     patient_ids: frozenset[str] = frozenset()
     states: frozenset[str] = frozenset()
+    projects: frozenset[str] | None = None
     sort: str = "received"
     descending: bool = True
     offset: int = 0
@@ -174,8 +177,13 @@ class HeldStudies:
             total = connection.scalar(sa.select(sa.func.count()).select_from(counted))
         return rows, total or 0
 
-    def standings(self, orthanc_ids: Iterable[str]) -> dict[str, list[Standing]]:
-        """Return where some studies stand, by Orthanc's identifier, in each of their projects."""
+    def standings(
+        self, orthanc_ids: Iterable[str], projects: frozenset[str] | None = None
+    ) -> dict[str, list[Standing]]:
+        """Return where some studies stand, by Orthanc's identifier, in each of their projects.
+
+        `projects` are those that may be seen; None is all.
+        """
         query = (
             sa.select(
                 studies.c.id.label("study"),
@@ -188,7 +196,9 @@ class HeldStudies:
                 studies.c.updated_at,
             )
             .outerjoin(subjects, studies.c.subject_id == subjects.c.id)
-            .where(studies.c.orthanc_id.in_(list(orthanc_ids)))
+            .where(
+                studies.c.orthanc_id.in_(list(orthanc_ids)), *within(studies.c.project, projects)
+            )
             .order_by(studies.c.id)
         )
         found: dict[str, list[Standing]] = {}
@@ -278,6 +288,7 @@ def _exact_conditions(search: Search) -> Iterator[sa.ColumnElement[bool]]:
         yield columns.patient_id.in_(search.patient_ids)
     if search.states:
         here = studies.c.orthanc_id == columns.orthanc_id
-        known = sa.exists().where(here).correlate(held_studies)
+        seen = within(studies.c.project, search.projects)
+        known = sa.exists().where(here, *seen).correlate(held_studies)
         in_state = known.where(studies.c.state.in_(search.states))
         yield sa.or_(in_state, ~known) if "unknown" in search.states else in_state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -48,7 +49,7 @@ def export(table: LookupSearch, search: Search, kind: str) -> Iterator[bytes]:
     Raises:
         SearchError: an XLSX file of so many rows is not made.
     """
-    whole = Search(search.filters, search.sort, search.descending, None, LONGEST_PAGE)
+    whole = replace(search, after=None, limit=LONGEST_PAGE)
     if kind == "csv":
         return _csv(table, whole)
     if table.has_more_than(XLSX_ROWS, whole):

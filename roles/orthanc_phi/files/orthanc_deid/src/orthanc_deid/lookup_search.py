@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha1
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from orthanc_deid.errors import DeidError
 from orthanc_deid.lookup import fold
+from orthanc_deid.project_access import within
 from orthanc_deid.schema import lookup, patient_identifiers, studies
 
 COUNTED: Final = 20_000
@@ -65,6 +66,7 @@ class Search:
         descending: whether the last comes first.
         after: where the page begins: `Page.next` of the one before.
         limit: rows of a page.
+        projects: those that may be seen; None is all.
     """
 
     filters: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -72,6 +74,7 @@ class Search:
     descending: bool = False
     after: str | None = field(default=None, repr=False)
     limit: int = 100
+    projects: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.filters) - set(FILTERS)):
@@ -143,7 +146,7 @@ class LookupSearch:
             yield page.rows
             if page.next is None:
                 return
-            search = Search(search.filters, search.sort, search.descending, page.next, search.limit)
+            search = replace(search, after=page.next)
 
     def _few(
         self,
@@ -235,7 +238,8 @@ def _former_ids(connection: sa.Connection, subject_ids: set[int]) -> dict[int, s
 
 
 def _conditions(search: Search) -> list[Condition]:
-    return [FILTERS[name](text) for name, text in search.filters.items() if text.strip()]
+    filtered = [FILTERS[name](text) for name, text in search.filters.items() if text.strip()]
+    return [*within(lookup.c.project, search.projects), *filtered]
 
 
 def _order(search: Search, *columns: Any) -> list[Any]:

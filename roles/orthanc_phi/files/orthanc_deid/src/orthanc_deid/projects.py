@@ -66,11 +66,13 @@ class Project:
         config: the settings of the service as this project has them.
         where: what a study must say of itself to join by itself; nothing asked, every study does.
         by_rule: whether any study joins by itself.
+        groups: the groups of users that see it and work on it; without any, all do.
     """
 
     config: Config
     where: Conditions = field(default_factory=Conditions)
     by_rule: bool = True
+    groups: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,6 +149,7 @@ class ProjectSettings:
     by_rule: bool
     profile: str | None
     destinations: tuple[str, ...]
+    groups: tuple[str, ...]
     flags: Mapping[str, Any]
 
     def project(self, site: Config) -> Project:
@@ -162,7 +165,7 @@ class ProjectSettings:
             projects=(),
             **self.flags,
         )
-        return Project(config, self.where, self.by_rule)
+        return Project(config, self.where, self.by_rule, self.groups)
 
 
 def read_projects(
@@ -213,6 +216,7 @@ def _read_project(reader: Reader, known: Collection[str]) -> ProjectSettings:
         reader.choice("join", ("rule", "choice"), "rule") == "rule",
         reader.take("profile", str, "") or None,
         tuple(destinations),
+        tuple(reader.texts("groups")),
         {flag: value for flag in FLAGS if (value := reader.flag(flag)) is not None},
     )
     reader.refuse_unknown()

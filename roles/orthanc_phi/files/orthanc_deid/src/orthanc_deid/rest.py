@@ -93,7 +93,7 @@ class StudyRoutes:
             raise ApiError(404, "this Orthanc does not hold such a study")
         if self._studies.is_anonymous(found.study_instance_uid):
             raise ApiError(409, "this study is anonymized already and never anonymized again")
-        study = self._join(found.orthanc_id, content.get("project"))
+        study = self._join(request, found.orthanc_id, content.get("project"))
         return self._answer(
             lambda: self._lifecycle.anonymize(
                 study,
@@ -116,9 +116,9 @@ class StudyRoutes:
         return self._operate(self._lifecycle.reject, request, orthanc_id)
 
     def withdraw(self, request: Request, orthanc_id: str) -> Answer:
-        """Take a study back from everywhere; without a project, from all of its projects."""
+        """Take a study back from everywhere; without a project, from all that the person sees."""
         content = _content(request)
-        known = self._known(orthanc_id, content.get("project"))
+        known = self._known(request, orthanc_id, content.get("project"))
         decision = _decision(request, content)
         return 202, self._describe_all([self._lifecycle.withdraw(one, decision) for one in known])
 
@@ -131,9 +131,9 @@ class StudyRoutes:
             orthanc_id,
         )
 
-    def study(self, _request: Request, orthanc_id: str) -> Answer:
+    def study(self, request: Request, orthanc_id: str) -> Answer:
         """Tell how far a study has come, and what happened to it."""
-        known = self._known(orthanc_id, None)
+        known = self._known(request, orthanc_id, None)
         events = [
             {**asdict(event), "at": event.at.isoformat()}
             for study in known
@@ -148,16 +148,19 @@ class StudyRoutes:
             raise ApiError(
                 400, f"state has {', '.join(sorted(unknown))!r}; there are {', '.join(State)}"
             )
+        projects = request.projects
+        if project := request.text("project"):
+            projects = frozenset({project} if request.sees(project) else ())
         page = self._studies.page(
             states=[State(state) for state in sorted(states)],
-            project=request.text("project"),
+            projects=projects,
             subject_number=request.number("subject_number", 1, MAX_NUMBER, 0),
             after=request.number("after", 0, MAX_ID, 0),
             limit=request.number("limit", 1, LONGEST_PAGE, LONGEST_PAGE),
         )
         return 200, {"studies": [self._describe(study) for study in page]}
 
-    def status(self, _request: Request) -> Answer:
+    def status(self, request: Request) -> Answer:
         """Tell how many studies are in each state, and what waits."""
         length, oldest = self._studies.backlog()
         age = None if oldest is None else round((datetime.now(UTC) - oldest).total_seconds())
@@ -167,38 +170,44 @@ class StudyRoutes:
             "oldest_age_seconds": age,
             "to_take_back_by_hand": self._studies.left_behind(),
             "profiles": sorted(self._site.profiles),
-            "projects": self._projects,
+            "projects": self._seen(request),
             "disk": self._site.room.look()._asdict() if self._site.room else None,
         }
 
     def _operate(self, operation: Operation, request: Request, orthanc_id: str) -> Answer:
         content = _content(request)
-        known = self._known(orthanc_id, content.get("project"))
+        known = self._known(request, orthanc_id, content.get("project"))
         if len(known) > 1:
             names = ", ".join(study.project for study in known)
             raise ApiError(409, f"the study is in several projects; name one: {names}")
         return self._answer(lambda: operation(known[0], _decision(request, content)))
 
-    def _join(self, orthanc_id: str, project: str | None) -> Study:
+    def _seen(self, request: Request) -> list[str]:
+        return [project for project in self._projects if request.sees(project)]
+
+    def _join(self, request: Request, orthanc_id: str, project: str | None) -> Study:
         """Return the study in the project that is named, or in the only one that it can be."""
+        projects = self._seen(request)
+        if not projects:
+            raise ApiError(403, "none of your groups may work on a project here")
         known = self._studies.of_orthanc(orthanc_id)
         if is_withdrawn(known):
             raise ApiError(409, "this study was withdrawn, and joins no other project")
         if project is None:
-            possible = [study.project for study in known] or self._projects
+            possible = [one.project for one in known if request.sees(one.project)] or projects
             if len(possible) > 1:
                 raise ApiError(409, f"name a project: {', '.join(possible)}")
             project = possible[0]
-        elif project not in self._projects:
-            raise ApiError(400, f"there is no project {project!r}, but {', '.join(self._projects)}")
+        elif project not in projects:
+            raise ApiError(400, f"there is no project {project!r}, but {', '.join(projects)}")
         return self._studies.add(orthanc_id=orthanc_id, project=project)
 
-    def _known(self, orthanc_id: str, project: str | None) -> list[Study]:
-        """Return the study as each of its projects has it, or only the one that is named."""
+    def _known(self, request: Request, orthanc_id: str, project: str | None) -> list[Study]:
+        """Return the study as each project has it that is seen, or only the one that is named."""
         known = [
             study
             for study in self._studies.of_orthanc(orthanc_id)
-            if project in {None, study.project}
+            if project in {None, study.project} and request.sees(study.project)
         ]
         if not known:
             raise ApiError(404, "this study is not known to the crosswalk yet")

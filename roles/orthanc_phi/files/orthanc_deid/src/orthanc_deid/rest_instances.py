@@ -15,7 +15,7 @@ from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import ApiError, Request, Route
 from orthanc_deid.keys import Keys
 from orthanc_deid.orthanc_client import GoneError, OrthancClient
-from orthanc_deid.studies import Study
+from orthanc_deid.studies import Studies
 
 
 class InstanceRoutes:
@@ -23,27 +23,27 @@ class InstanceRoutes:
 
     Args:
         phi: where the originals are.
-        find: returns a study as the crosswalk has it, by Orthanc's identifier.
+        studies: the crosswalk's.
         secret: returns the site's secret.
     """
 
     def __init__(
         self,
         phi: OrthancClient,
-        find: Callable[[str], Study | None],
+        studies: Studies,
         secret: Callable[[], bytes],
     ) -> None:
         self._phi = phi
-        self._find = find
+        self._studies = studies
         self._secret = secret
 
     def routes(self) -> list[Route]:
         """Return the routes that are answered here."""
         return [Route("GET", "/studies/{orthanc_id}/instances", self.instances)]
 
-    def instances(self, _request: Request, orthanc_id: str) -> Answer:
+    def instances(self, request: Request, orthanc_id: str) -> Answer:
         """Return the series of a study with their instances, each with its anonymous UID."""
-        study = self._find(orthanc_id)
+        study = self._studies.find_orthanc(orthanc_id, request.projects)
         if study is None or study.anonymous_study_uid is None:
             raise ApiError(409, "nothing of this study was anonymized yet")
         try:

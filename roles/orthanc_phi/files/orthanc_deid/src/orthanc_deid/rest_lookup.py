@@ -38,7 +38,7 @@ class LookupRoutes:
 
     def look(self, request: Request) -> Answer:
         """Return a page of the table."""
-        search = _search(request.content())
+        search = _search(request.content(), request.projects)
         try:
             page = self._table.page(search)
         except SearchError as error:
@@ -53,7 +53,7 @@ class LookupRoutes:
         kind = content.pop("format", "csv")
         if kind not in MEDIA_TYPES:
             raise ApiError(400, f"format: it is one of {', '.join(MEDIA_TYPES)}")
-        search = _search(content)
+        search = _search(content, request.projects)
         try:
             # What cannot be made is told before anything is sent.
             self._table.has_more_than(0, search)
@@ -81,7 +81,7 @@ class LookupRoutes:
         self._studies.note(action, actor=request.user, detail=detail)
 
 
-def _search(content: dict[str, Any]) -> Search:
+def _search(content: dict[str, Any], projects: frozenset[str] | None) -> Search:
     filters = content.pop("filters", {})
     if not isinstance(filters, dict) or not all(isinstance(t, str) for t in filters.values()):
         raise ApiError(400, "filters: an object with a text for each column to filter by")
@@ -93,6 +93,6 @@ def _search(content: dict[str, Any]) -> Search:
         if not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and name == "limit"):
             raise ApiError(400, f"{name}: it is a {_TYPES[name].__name__}")
     try:
-        return Search(filters, **given)
+        return Search(filters, **given, projects=projects)
     except SearchError as error:
         raise ApiError(400, str(error)) from None

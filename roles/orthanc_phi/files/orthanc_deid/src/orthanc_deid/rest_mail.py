@@ -58,7 +58,7 @@ class MailRoutes:
                 409,
                 "nobody gets reports: name an address with the event report in orthanc_phi_mail_to",
             )
-        study = self._studies.find_orthanc(orthanc_id)
+        study = self._studies.find_orthanc(orthanc_id, request.projects)
         if study is None:
             raise ApiError(404, "this study is not known to the crosswalk yet")
         with self._engine.begin() as connection:

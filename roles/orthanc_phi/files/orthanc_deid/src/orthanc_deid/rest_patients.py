@@ -32,7 +32,8 @@ class PatientRoutes:
         subjects = [
             subject
             for subject in Subjects(self._crosswalk).find(patient_id)
-            if subject.merged_into is None
+            if request.sees(self._crosswalk.project)
+            and subject.merged_into is None
             and any(known.patient_id == patient_id for known in subject.identifiers)
         ]
         self._crosswalk.studies.note("patient looked up", actor=request.user, study_id=None)
@@ -40,7 +41,7 @@ class PatientRoutes:
         return 200, {
             "subjects": [_describe(subject) for subject in subjects],
             "pseudonym": self._pseudonym(subjects[0].number if subjects else None),
-            "studies": self._studies({patient_id, *patient_ids}),
+            "studies": self._studies({patient_id, *patient_ids}, request),
         }
 
     def _pseudonym(self, number: int | None) -> dict[str, str]:
@@ -55,11 +56,13 @@ class PatientRoutes:
             "patient_name": formats.patient_name.format(**fields),
         }
 
-    def _studies(self, patient_ids: set[str]) -> list[dict[str, Any]]:
+    def _studies(self, patient_ids: set[str], request: Request) -> list[dict[str, Any]]:
         found, _ = self._crosswalk.held.search(
             Search(patient_ids=frozenset(patient_ids), sort="date", limit=100)
         )
-        standings = self._crosswalk.held.standings(study.orthanc_id for study in found)
+        standings = self._crosswalk.held.standings(
+            (study.orthanc_id for study in found), request.projects
+        )
         return [
             {
                 "orthanc_id": study.orthanc_id,

@@ -13,6 +13,7 @@ from orthanc_deid.api import ApiError, Request, Route
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.drawn_rules import DEVICE, DrawingError, DrawnRule, Scope
 from orthanc_deid.orthanc_client import GoneError, OrthancClient, OrthancError
+from orthanc_deid.project_access import within
 from orthanc_deid.rectangles import Rectangle
 from orthanc_deid.schema import held_instances, lookup, studies
 from orthanc_deid.states import IllegalTransitionError, State
@@ -42,7 +43,7 @@ class ReviewRoutes:
             Route("DELETE", "/drawn-rules/{number}", self.end_rule),
         ]
 
-    def waiting(self, _request: Request) -> Answer:
+    def waiting(self, request: Request) -> Answer:
         """List the studies that wait for a person, those that wait longest first."""
         found = (
             sa.select(held_instances.c.study_id, sa.func.count().label("findings"))
@@ -59,7 +60,11 @@ class ReviewRoutes:
             )
             .outerjoin(lookup, lookup.c.study_id == studies.c.id)
             .outerjoin(found, found.c.study_id == studies.c.id)
-            .where(studies.c.state.in_(WAITING), studies.c.orthanc_id.is_not(None))
+            .where(
+                studies.c.state.in_(WAITING),
+                studies.c.orthanc_id.is_not(None),
+                *within(studies.c.project, request.projects),
+            )
             .order_by(studies.c.updated_at)
             .limit(MOST + 1)
         )
@@ -69,7 +74,7 @@ class ReviewRoutes:
 
     def study(self, request: Request, orthanc_id: str) -> Answer:
         """Tell all that holds a study back, and leave an event: what is shown is the original."""
-        study = self._find(orthanc_id)
+        study = self._find(request, orthanc_id)
         self._studies.note("review viewed", actor=request.user, study_id=study.id)
         code, _, message = (study.reason or "").partition(": ")
         return 200, {
@@ -101,7 +106,7 @@ class ReviewRoutes:
     def blank(self, request: Request, orthanc_id: str) -> Answer:
         """Keep what a person drew on an image of a study, and anonymize the study again."""
         content = request.content()
-        study = self._find(orthanc_id)
+        study = self._find(request, orthanc_id)
         image = self._image(_text(content, "instance"), orthanc_id)
         scope: Scope = _scope(content.get("scope", "study"))
         try:
@@ -121,19 +126,30 @@ class ReviewRoutes:
             raise ApiError(409, f"the rule is kept, but {error}") from None
         return 202, _described(rule)
 
-    def rules(self, _request: Request) -> Answer:
+    def rules(self, request: Request) -> Answer:
         """List the rules that persons drew and that hold."""
-        return 200, {"rules": [_described(rule) for rule in self._rules.all()]}
+        return 200, {"rules": [_described(rule) for rule in self._seen(request)]}
 
     def end_rule(self, request: Request, number: str) -> Answer:
         """End a rule: from now on it is not applied any more."""
-        if not self._rules.end(int(number), actor=request.user):
+        seen = any(rule.id == int(number) for rule in self._seen(request))
+        if not seen or not self._rules.end(int(number), actor=request.user):
             raise ApiError(404, "no such rule holds")
         return 200, {"ended": int(number)}
 
-    def _find(self, orthanc_id: str) -> Study:
+    def _seen(self, request: Request) -> list[DrawnRule]:
+        """Return the rules that a person may see: those for devices, and for studies seen."""
+        return [
+            rule
+            for rule in self._rules.all()
+            if request.projects is None
+            or rule.study_id is None
+            or ((study := self._studies.get(rule.study_id)) and request.sees(study.project))
+        ]
+
+    def _find(self, request: Request, orthanc_id: str) -> Study:
         """Return the study as the project has it in which it waits, else as the first has it."""
-        known = self._studies.of_orthanc(orthanc_id)
+        known = [one for one in self._studies.of_orthanc(orthanc_id) if request.sees(one.project)]
         if not known:
             raise ApiError(404, "this study is not known to the crosswalk yet")
         return next((study for study in known if study.state in WAITING), known[0])

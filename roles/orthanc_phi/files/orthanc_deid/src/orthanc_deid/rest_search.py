@@ -30,7 +30,7 @@ class SearchRoutes:
     def search(self, request: Request) -> Answer:
         """Return a page of the studies on PHI that match, each with where it stands."""
         found, total = self._held.search(read_search(request))
-        standings = self._held.standings(study.orthanc_id for study in found)
+        standings = self._held.standings((one.orthanc_id for one in found), request.projects)
         # Who must not anonymize is not told which pseudonym belongs to a patient, either.
         told = "anonymize" in request.may
         return 200, {
@@ -71,6 +71,7 @@ def read_search(request: Request) -> Search:
         source=request.text("source"),
         orthanc_id=request.text("study"),
         states=states,
+        projects=request.projects,
         sort=sort.removeprefix("-"),
         descending=sort.startswith("-"),
         offset=request.number("offset", 0, LAST_OFFSET, 0),

@@ -14,6 +14,7 @@ from orthanc_deid import database
 from orthanc_deid.deliveries import Deliveries
 from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.events import SERVICE, add_event, now
+from orthanc_deid.project_access import within
 from orthanc_deid.schema import deliveries, events, projects, studies, subjects
 from orthanc_deid.states import WITH_JOB, WORKED_ON, IllegalTransitionError, State, sources_of
 from orthanc_deid.subject import NOT_LISTED, Subject
@@ -125,10 +126,13 @@ class Studies(Deliveries):
         found = self._select(studies.c.id == study_id)
         return found[0] if found else None
 
-    def find_orthanc(self, orthanc_id: str) -> Study | None:
-        """Return the study with this identifier of Orthanc, as the first of its projects has it."""
+    def find_orthanc(self, orthanc_id: str, projects: frozenset[str] | None = None) -> Study | None:
+        """Return the study with this identifier of Orthanc, as the first of its projects has it.
+
+        `projects` are those that may be seen.
+        """
         found = self.of_orthanc(orthanc_id)
-        return found[0] if found else None
+        return next((one for one in found if projects is None or one.project in projects), None)
 
     def of_orthanc(self, orthanc_id: str) -> list[Study]:
         """Return the study with this identifier of Orthanc, as each of its projects has it."""
@@ -168,17 +172,15 @@ class Studies(Deliveries):
         self,
         *,
         states: Collection[State] = (),
-        project: str = "",
+        projects: frozenset[str] | None = None,
         subject_number: int = 0,
         after: int = 0,
         limit: int,
     ) -> list[Study]:
-        """Return the first `limit` studies above the number `after`; what is empty is any."""
-        wanted = studies.c.id > after
+        """Return the first `limit` studies above the number `after`; None and empty is any."""
+        wanted = sa.and_(studies.c.id > after, *within(studies.c.project, projects))
         if states:
             wanted &= studies.c.state.in_(list(states))
-        if project:
-            wanted &= studies.c.project == project
         if subject_number:
             wanted &= subjects.c.number == subject_number
         return self._select(wanted, limit)
