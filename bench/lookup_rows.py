@@ -138,7 +138,8 @@ def add_rows(url: sa.URL, studies: int) -> None:
         "many": len(FAMILIES),
         "givens": len(GIVEN),
     }
-    engine = sa.create_engine(url)
+    # The product's driver gives up after some seconds, in the whole process.
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # Only the filling: each row refers to those that were made before it, and a server that
         # ends now is thrown away anyway.

@@ -63,14 +63,17 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
 
 def _wait(connection: Any) -> None:
-    """Let psycopg2 wait for the server, but not for ever."""
+    """Let psycopg2 wait for the server, but not for ever.
+
+    It closes the connection when this raises. Closing it here would wait for psycopg2's own lock,
+    which it holds meanwhile.
+    """
     deadline = time.monotonic() + STATEMENT_SECONDS
     while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
         remaining = deadline - time.monotonic()
         reading = [connection] if state == psycopg2.extensions.POLL_READ else []
         writing = [connection] if state == psycopg2.extensions.POLL_WRITE else []
         if remaining <= 0 or not any(select.select(reading, writing, [], remaining)):
-            connection.close()
             raise psycopg2.OperationalError(
                 f"the database did not answer within {STATEMENT_SECONDS} s; is it paused or stuck?"
             )
