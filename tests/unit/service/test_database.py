@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connections to the crosswalk: a server that answers nothing is given up, and asked again later."""
+"""Connections to the crosswalk: a server that answers nothing is given up, and asked later."""
 
 from __future__ import annotations
 

@@ -80,6 +80,7 @@ def test_users_that_apache_knows_are_named() -> None:
 
     assert first["condition"].endswith(r"m#^(a\.b|c)$#")
     assert second["condition"].endswith("m#^(c)$#")
+    assert [one["group"] for one in (first, second)] == ["admins", "cn=staff,ou=x"]
 
 
 def test_a_group_without_users_lets_nobody_in() -> None:
