@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
+import deployed
 import people
 from browsing import Visitor
 from people import Person
@@ -105,6 +107,52 @@ def test_a_study_is_chosen_started_and_followed_to_its_end(
     visitor.row("Public, John").first.locator("th button").click()
     expect(dialog.locator(".steps li").last).to_have_class("past now", timeout=90_000)
     expect(dialog.locator("tbody").first).to_contain_text("3 instances")
+    assert studies
+
+
+def test_base_name_and_destinations_are_chosen(visit: Visit, studies: Studies) -> None:
+    visitor = visit("rosa")
+    page = visitor.open(PAGE)
+    visitor.row("Lindqvist").first.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Anonymize…").click()
+    dialog = page.get_by_role("dialog")
+    becomes = dialog.locator(".becomes code")
+    expect(becomes).to_have_text(re.compile(r"^(?!REV).*\^ID0\d+"))
+    start = dialog.get_by_role("button", name="Start 1 study")
+    for name in ("anon", "disk"):
+        dialog.get_by_role("checkbox", name=name).uncheck()
+    expect(start).to_be_disabled()
+    dialog.get_by_label("Base name").select_option("reviewed")
+    expect(becomes).to_have_text(re.compile(r"^REV\^ID(\?+|0\d+)"))
+    expect(dialog.get_by_label("Show me the result first")).to_be_checked()
+    expect(dialog.get_by_label("Show me the result first")).to_be_disabled()
+    expect(dialog.get_by_role("checkbox", name="anon")).to_have_count(0)
+    dialog.get_by_label("Base name").select_option("default")
+    dialog.get_by_role("checkbox", name="disk").uncheck()
+    dialog.get_by_label("Do it again").check()
+    start.click()
+    expect(page.locator("#message")).to_contain_text("1 study was started")
+    visitor.row("Lindqvist").first.locator("th button").click()
+    expect(dialog.locator("tbody tr", has_text="disk")).to_contain_text("left out", timeout=90_000)
+    expect(dialog.locator("tbody tr", has_text="anon").first).to_contain_text("delivered")
+    assert studies
+
+
+def test_how_far_a_study_is_can_be_seen_by_its_instances(visit: Visit, studies: Studies) -> None:
+    many = people.Person(
+        "MRN-MANY", "Many^Slices", accession="MANY", description="Many slices", instances=400
+    )
+    uid = str(people.study_of(many)[0].StudyInstanceUID)
+    assert set(deployed.send(people.study_of(many))) == {0}
+    visitor = visit("hana")
+    page = visitor.open(PAGE)
+    row = visitor.row("Many slices").first
+    expect(row).to_contain_text(re.compile(r"(anonymizing|delivering) \d+\s%"), timeout=90_000)
+    row.locator("th button").click()
+    expect(page.locator(".bars")).to_contain_text("of 400")
+    page.reload()
+    expect(visitor.row("Many slices").first).to_contain_text("delivered", timeout=180_000)
+    deployed.delivered(uid, many.instances)
     assert studies
 
 

@@ -27,7 +27,7 @@ def site(embedded: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 
 def lifecycle(site: Site) -> Lifecycle:
-    return Lifecycle(site.crosswalk.studies, site, {"strict"})
+    return Lifecycle(site.crosswalk.studies, site, {"strict"}, {"default": ("anon", "disk")})
 
 
 def ann(note: str = "", *, profile: str | None = None, review: bool | None = None) -> Decision:
@@ -314,3 +314,62 @@ def test_a_study_that_never_went_out_is_withdrawn_without_asking_anybody(site: S
     site.anon.down = True
     assert site.run() is None
     assert site.study().state is State.WITHDRAWN
+
+
+# Destinations
+
+
+def to(*destinations: str) -> Decision:
+    return Decision("ann", destinations=destinations)
+
+
+def reached(site: Site) -> list[tuple[str, str]]:
+    return [(row.destination, row.state) for row in site.crosswalk.studies.deliveries(1)]
+
+
+def test_a_study_goes_only_where_a_person_wants_it(site: Site) -> None:
+    site.phi.store(*TWO_FILES)
+    study = site.crosswalk.studies.add(
+        orthanc_id=next(iter(site.phi.client().studies())).orthanc_id
+    )
+    lifecycle(site).anonymize(study, to("anon"))
+    site.run()
+    assert (site.anon.texts(), site.disk.texts()) == (TWO_ANONYMIZED, [])
+    assert reached(site) == [("anon", "delivered"), ("disk", "left_out")]
+    assert site.study().state is State.DELIVERED
+    site.phi.store(file("MRN-1", "1.2", "3"))
+    site.admit()
+    site.run()
+    assert site.disk.texts() == [], "what arrives later goes where the study went"
+    lifecycle(site).anonymize(site.study(), to())
+    site.run()
+    assert reached(site) == [("anon", "delivered"), ("disk", "delivered")]
+
+
+def test_what_a_study_left_is_still_taken_back_when_it_is_withdrawn(site: Site) -> None:
+    site.receive_and_run(*TWO_FILES)
+    lifecycle(site).anonymize(site.study(), to("anon"), force=True)
+    site.run()
+    assert reached(site) == [("anon", "delivered"), ("disk", "left_out")]
+    lifecycle(site).withdraw(site.study(), ann("consent"))
+    site.run()
+    assert site.anon.texts() == site.disk.texts() == []
+
+
+def test_only_a_destination_of_the_project_can_be_chosen(site: Site) -> None:
+    site.receive_and_run(*TWO_FILES)
+    with pytest.raises(NotPossibleError, match="elsewhere is no destination of project default"):
+        lifecycle(site).anonymize(site.study(), to("anon", "elsewhere"), force=True)
+    assert site.study().state is State.DELIVERED
+
+
+def test_a_chosen_destination_that_is_gone_holds_the_study_back(site: Site) -> None:
+    site.phi.store(*TWO_FILES)
+    study = site.crosswalk.studies.add(
+        orthanc_id=next(iter(site.phi.client().studies())).orthanc_id
+    )
+    site.crosswalk.studies.requeue(study.id, chosen_destinations=["tape"])
+    site.run()
+    assert site.study().state is State.QUARANTINED
+    assert (site.study().reason or "").startswith("no-destination: it is to go to tape")
+    assert site.anon.texts() == site.disk.texts() == []

@@ -18,7 +18,7 @@ from orthanc_deid.downloads import Downloads
 from orthanc_deid.orthanc_client import OrthancClient, SourceStudy
 from orthanc_deid.project_access import ProjectAccess
 from orthanc_deid.rectangles import Rectangle
-from orthanc_deid.rest import Site, StudyRoutes
+from orthanc_deid.rest import Offer, Site, StudyRoutes
 from orthanc_deid.rest_instances import InstanceRoutes
 from orthanc_deid.rest_lookup import LookupRoutes
 from orthanc_deid.rest_patients import PatientRoutes
@@ -27,6 +27,7 @@ from orthanc_deid.rest_search import SearchRoutes
 from orthanc_deid.states import State
 
 KNEE_STUDY, OPEN_STUDY, OLD_STUDY = (f"0000000{n}" + "-00000000" * 4 for n in (1, 2, 3))
+KNEE, OPEN = Offer("knee", "KNEE", ("anon",)), Offer("open", "OPEN", ("anon", "disk"))
 AREA = Rectangle(0, 0, 2, 2)
 ACCESS = ProjectAccess({"knee": ["surgeons", "cn=knee,ou=x"], "open": []})
 
@@ -72,12 +73,18 @@ class Desk:
             self._quarantined(orthanc_id, project)
             self.crosswalk.held.look(client, orthanc_id)
         studies = self.crosswalk.studies
+        crosswalks = {
+            offer.project: Crosswalk(
+                self.crosswalk.engine, base_name=offer.base_name, project=offer.project
+            )
+            for offer in (KNEE, OPEN)
+        }
         routes = (
-            StudyRoutes(studies, self, phi.find, Site(projects=["knee", "open"])),
+            StudyRoutes(studies, self, phi.find, Site(projects=[KNEE, OPEN])),
             LookupRoutes(self.crosswalk, self.downloads),
             ReviewRoutes(self.crosswalk, self, client),
             SearchRoutes(self.crosswalk.held),
-            PatientRoutes(self.crosswalk),
+            PatientRoutes(self.crosswalk, crosswalks),
             InstanceRoutes(client, studies, lambda: b"x" * 32),
         )
         self.api = Api([route for part in routes for route in part.routes()], ACCESS)
@@ -233,3 +240,36 @@ def test_a_rule_drawn_in_a_project_that_is_not_seen_cannot_be_ended(desk: Desk) 
 def test_a_client_cannot_say_which_projects_it_sees(desk: Desk) -> None:
     assert desk.ask("/lookup", {"projects": ["knee"]})[0] == 400
     assert desk.ask("/studies", project="knee")[1]["studies"] == []
+
+
+def test_what_may_be_chosen_is_told_of_the_projects_that_are_seen(desk: Desk) -> None:
+    _, told = desk.ask("/status", groups=("surgeons",))
+    assert [
+        (one["project"], one["base_name"], *one["destinations"]) for one in told["choices"]
+    ] == [
+        ("knee", "KNEE", "anon"),
+        ("open", "OPEN", "anon", "disk"),
+    ]
+    _, told = desk.ask("/status")
+    assert [one["project"] for one in told["choices"]] == ["open"]
+
+
+def test_the_pseudonym_is_told_in_each_project(desk: Desk) -> None:
+    path = f"/studies/{OPEN_STUDY}/patient"
+
+    def name(project: str = "", groups: tuple[str, ...] = ("surgeons",)) -> Any:
+        status, told = desk.ask(path, groups=groups, project=project)
+        return told["pseudonym"]["patient_name"] if status == 200 else status
+
+    assert name() == name("open") == "OPEN^ID000001^^^"
+    assert name("knee") == "KNEE^ID??????^^^", "the patient has no number there yet"
+    assert name("knee", ()) == name("elsewhere") == 400
+
+
+def test_destinations_are_chosen_and_what_is_none_is_refused(desk: Desk) -> None:
+    path = f"/studies/{OPEN_STUDY}/anonymize"
+    status, told = desk.ask(path, {"destinations": ["anon"]})
+    assert (status, told["chosen_destinations"]) == (202, ["anon"])
+    assert desk.ask(path, {"destinations": ["tape"]})[0] == 409
+    assert desk.ask(path, {"destinations": "anon"})[0] == 400
+    assert desk.ask(path, {"destinations": [7]})[0] == 400

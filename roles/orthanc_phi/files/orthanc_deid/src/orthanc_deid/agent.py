@@ -36,8 +36,8 @@ from orthanc_deid.job_queue import QUEUE_ERRORS, open_queue
 from orthanc_deid.orthanc_client import OrthancClient, OrthancError, source_study
 from orthanc_deid.pacs import Pacs
 from orthanc_deid.project_access import ProjectAccess
-from orthanc_deid.projects import Projects, join_by_rule
-from orthanc_deid.rest import Site, StudyRoutes, study_finder
+from orthanc_deid.projects import Project, Projects, join_by_rule
+from orthanc_deid.rest import Offer, Site, StudyRoutes, study_finder
 from orthanc_deid.rest_elements import ElementRoutes
 from orthanc_deid.rest_fetches import FetchRoutes
 from orthanc_deid.rest_instances import InstanceRoutes
@@ -126,6 +126,11 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
     fetcher: Fetcher,
 ) -> list[Route]:
     """Return every route of the API."""
+    projects = Projects.of(config)
+    crosswalks = {
+        project.name: Crosswalk.from_config(project.config, crosswalk.engine)
+        for project in projects.all
+    }
     parts = (
         MeRoutes(config),
         MetricsRoutes(config, crosswalk.engine),
@@ -136,7 +141,7 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
             study_finder(phi),
             Site(
                 config.other_profiles,
-                [project.name for project in config.projects],
+                [_offer(project) for project in projects.all],
                 DiskRoom(config.disk_percent, config.disk_reserve),
             ),
         ),
@@ -146,11 +151,16 @@ def all_routes(  # noqa: PLR0913 - it joins all parts of the API
         WorkRoutes(config, crosswalk),
         MailRoutes(config, crosswalk),
         FetchRoutes(fetcher, crosswalk.held),
-        PatientRoutes(crosswalk),
+        PatientRoutes(crosswalk, crosswalks),
         ElementRoutes(phi),
         InstanceRoutes(phi, crosswalk.studies, config.secret),
     )
     return [route for part in parts for route in part.routes()]
+
+
+def _offer(project: Project) -> Offer:
+    config = project.config
+    return Offer(project.name, config.base_name, project.destinations, config.review)
 
 
 def serve(

@@ -56,10 +56,25 @@ class Courier:
         self._places = {destination.name: destination for destination in places}
 
     def pending(self, study: Study) -> list[Destination]:
-        """Return the destinations that do not have the study yet."""
+        """Return the destinations that are to have the study, and do not have it yet.
+
+        Raises:
+            Quarantine: (code `no-destination`) those that a person chose are not there any more.
+        """
         rows = self._studies.deliveries(study.id)
         done = {row.destination for row in rows if row.state == "delivered"}
-        return [item for item in self._destinations if item.name not in done]
+        return [item for item in self._wanted(study) if item.name not in done]
+
+    def _wanted(self, study: Study) -> list[Destination]:
+        chosen = study.chosen_destinations
+        wanted = [one for one in self._destinations if chosen is None or one.name in chosen]
+        if chosen and len(wanted) < len(chosen):
+            raise Quarantine(
+                "no-destination",
+                f"it is to go to {', '.join(chosen)}, which its project does not have any more; "
+                "ask for it again with destinations that the project has",
+            )
+        return wanted
 
     def await_any(self, study: Study, pending: list[Destination]) -> None:
         """Raise unless a destination can be reached: else the work would be done for nothing."""
@@ -95,13 +110,17 @@ class Courier:
         Raises:
             Quarantine: (code `no-destination`) none takes it.
         """
+        wanted = self._wanted(study)
+        for destination in self._destinations:
+            if destination not in wanted:
+                self._studies.leave_out(study.id, destination.name)
         taking = []
         for destination in pending:
             if self._filters.get(destination.name, Conditions()).hold(samples):
                 taking.append(destination)
             else:
                 self._studies.leave_out(study.id, destination.name)
-        if pending and not taking and len(pending) == len(self._destinations):
+        if pending and not taking and len(pending) == len(wanted):
             raise Quarantine(
                 "no-destination",
                 "every destination leaves it out by its filter; change one, or withdraw the study",

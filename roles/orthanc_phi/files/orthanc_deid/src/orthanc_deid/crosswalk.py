@@ -175,6 +175,15 @@ class Crosswalk:
         name = row.pseudonym_name or row.pseudonym
         return row.pseudonym + modifier, (name.rstrip("^") + modifier) if modifier else name
 
+    def pseudonym_of(self, number: int, modifier: str = "") -> tuple[str, str]:
+        """Return the same for the subject with this number, which must exist."""
+        query = sa.select(*_ROW).where(
+            subjects.c.project == self.project, subjects.c.number == number
+        )
+        with self.engine.connect() as connection:
+            row = SubjectRow(*connection.execute(query).one())
+        return self.pseudonym(row, modifier)
+
     def _as_subject(self, patient: Patient, modifier: str) -> Patient:
         """Return by what the crosswalk knows a patient's studies of one kind."""
         if self.numbering.subject_per == "modifier" and patient.patient_id:

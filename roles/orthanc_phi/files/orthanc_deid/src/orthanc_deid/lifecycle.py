@@ -6,8 +6,9 @@ Each is safe to repeat: what has been done already changes nothing and leaves no
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from orthanc_deid.admission import Admission, Queue
 from orthanc_deid.errors import DeidError
@@ -29,12 +30,15 @@ class Decision:
         profile: by which other profile the study is to be anonymized; empty for the project's,
             None for the one that it had.
         review: whether the result waits for a person before it goes out; None leaves that.
+        destinations: to which of its project's destinations the study goes; empty for all of
+            them, None for those that it had.
     """
 
     actor: str
     note: str = ""
     profile: str | None = None
     review: bool | None = None
+    destinations: Collection[str] | None = None
 
 
 class Lifecycle:
@@ -44,12 +48,20 @@ class Lifecycle:
         studies: the crosswalk's.
         queue: where jobs are put.
         profiles: which profiles may be asked for besides the project's.
+        destinations: of each project by its name.
     """
 
-    def __init__(self, studies: Studies, queue: Queue, profiles: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        studies: Studies,
+        queue: Queue,
+        profiles: Collection[str] = (),
+        destinations: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         self._studies = studies
         self._queue = queue
         self._profiles = profiles
+        self._destinations = destinations or {}
         self._admission = Admission(studies, queue, automatic=True)
 
     def anonymize(
@@ -155,11 +167,20 @@ class Lifecycle:
                 f"profile {decision.profile!r} cannot be asked for; the site allows {allowed} "
                 "besides the project's own"
             )
+        known = self._destinations.get(study.project, ())
+        if unknown := sorted(set(decision.destinations or ()) - set(known)):
+            raise NotPossibleError(
+                f"{', '.join(unknown)} is no destination of project {study.project}; "
+                f"it has {', '.join(known) or 'none that can be chosen'}"
+            )
         choices = self._choices(study, decision)
         if choices and study.state in WITH_JOB:
             raise NotPossibleError(
-                f"the study is {study.state}; choose profile and review when that has ended"
+                f"the study is {study.state}; choose profile, review and destinations when that "
+                "has ended"
             )
+        if decision.destinations:
+            reason = f"{reason} for {', '.join(sorted(decision.destinations))}"
         reason = f"{reason}: {decision.note}" if decision.note else reason
         try:
             self._admission.request(study, actor=decision.actor, reason=reason, **choices)
@@ -167,13 +188,17 @@ class Lifecycle:
             raise NotPossibleError(str(error)) from None
 
     @staticmethod
-    def _choices(study: Study, decision: Decision) -> dict[str, str | bool | None]:
+    def _choices(study: Study, decision: Decision) -> dict[str, Any]:
         """Return the columns that the decision changes."""
-        choices: dict[str, str | bool | None] = {}
+        choices: dict[str, Any] = {}
         if decision.profile is not None and (decision.profile or None) != study.profile:
             choices["profile"] = decision.profile or None
         if decision.review is not None and decision.review != study.review:
             choices["review"] = decision.review
+        if decision.destinations is not None:
+            chosen = sorted(set(decision.destinations)) or None
+            if chosen != study.chosen_destinations:
+                choices["chosen_destinations"] = chosen
         return choices
 
     def _move(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orthanc_deid.admission import is_withdrawn
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import DeidError
-from orthanc_deid.job_queue import open_queue
+from orthanc_deid.job_queue import JobQueue, open_queue
 from orthanc_deid.lifecycle import Decision, Lifecycle
 from orthanc_deid.orthanc_client import GoneError, OrthancClient, SourceStudy
 from orthanc_deid.projects import Projects
@@ -52,6 +52,12 @@ def register(subparsers: Any, add: Callable[..., argparse.ArgumentParser]) -> No
             action=argparse.BooleanOptionalAction,
             help="let the result wait on PHI until a person releases it",
         )
+        parser.add_argument(
+            "--to",
+            action="append",
+            metavar="DESTINATION",
+            help="only there, of the project's destinations; may be repeated; '' for all of them",
+        )
     command(
         "release",
         _release,
@@ -77,14 +83,20 @@ def _decision(arguments: argparse.Namespace) -> Decision:
         arguments.note,
         getattr(arguments, "profile", None),
         getattr(arguments, "review", None),
+        None if (to := getattr(arguments, "to", None)) is None else [name for name in to if name],
     )
+
+
+def _lifecycle(config: Config, studies: Studies, queue: JobQueue) -> Lifecycle:
+    destinations = {project.name: project.destinations for project in Projects.of(config).all}
+    return Lifecycle(studies, queue, config.other_profiles, destinations)
 
 
 def _act(config: Config, arguments: argparse.Namespace, act: Any) -> None:
     studies = Crosswalk.from_config(config).studies
     study = _find(studies, arguments)
     with open_queue(config.database.parameters()) as queue:
-        now = act(Lifecycle(studies, queue, config.other_profiles), study, _decision(arguments))
+        now = act(_lifecycle(config, studies, queue), study, _decision(arguments))
     print(f"study {now.id} is {now.state}")
 
 
@@ -101,7 +113,7 @@ def _anonymize(config: Config, arguments: argparse.Namespace) -> None:
         raise DeidError("this study is anonymized already and never anonymized again")
     study = known or _join(studies, found, projects.demand(arguments.project).name)
     with open_queue(config.database.parameters()) as queue:
-        now = Lifecycle(studies, queue, config.other_profiles).anonymize(
+        now = _lifecycle(config, studies, queue).anonymize(
             study, _decision(arguments), last_update=found.last_update, force=arguments.force
         )
     print(f"study {now.id} is {now.state}")

@@ -79,6 +79,11 @@ class Project:
         """The project's name."""
         return self.config.project
 
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The destinations that a person may choose among."""
+        return tuple(one.name for one in self.config.destinations if self.config.forward)
+
 
 class Projects:
     """The projects of a site, in the order of the settings."""

@@ -25,7 +25,9 @@ _BODY: Final[dict[str, type]] = {
     "profile": str,
     "review": bool,
     "destination": str,
+    "destinations": list,
 }
+_NAMES: Final = {str: "a text", bool: "true or false", list: "a list of texts"}
 
 Operation = Callable[[Study, Decision], Study]
 
@@ -34,17 +36,34 @@ MAX_ID: Final = 2**63 - 1  # the database's BIGINT
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What a person may choose with a project.
+
+    Attributes:
+        project: its name.
+        base_name: what its pseudonyms begin with.
+        destinations: where its studies go.
+        review: whether every result waits for a person.
+    """
+
+    project: str
+    base_name: str = ""
+    destinations: Sequence[str] = ()
+    review: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What may be asked for at a site.
 
     Attributes:
         profiles: which profiles besides the project's.
-        projects: the names of the site's projects; the crosswalk's own if there are none.
+        projects: the site's projects; without any, only the crosswalk's own may be named.
         room: how full the disk of the PHI Orthanc is.
     """
 
     profiles: Collection[str] = ()
-    projects: Sequence[str] = ()
+    projects: Sequence[Offer] = ()
     room: DiskRoom | None = None
 
 
@@ -67,8 +86,10 @@ class StudyRoutes:
     ) -> None:
         self._studies = studies
         self._site = site or Site()
-        self._lifecycle = Lifecycle(studies, queue, self._site.profiles)
-        self._projects = list(self._site.projects) or [studies.project]
+        offers = self._site.projects
+        destinations = {offer.project: offer.destinations for offer in offers}
+        self._lifecycle = Lifecycle(studies, queue, self._site.profiles, destinations)
+        self._projects = [offer.project for offer in offers] or [studies.project]
         self._find = find
 
     def routes(self) -> list[Route]:
@@ -171,6 +192,9 @@ class StudyRoutes:
             "to_take_back_by_hand": self._studies.left_behind(),
             "profiles": sorted(self._site.profiles),
             "projects": self._seen(request),
+            "choices": [
+                asdict(offer) for offer in self._site.projects if request.sees(offer.project)
+            ],
             "disk": self._site.room.look()._asdict() if self._site.room else None,
         }
 
@@ -236,6 +260,7 @@ class StudyRoutes:
             "progress": study.progress,
             "profile": study.profile,
             "review": study.review,
+            "chosen_destinations": study.chosen_destinations,
             "can_be_released": waits and bool(self._studies.findings(study.id)),
             "subject_number": study.number,
             "anonymous_study_uid": study.anonymous_study_uid,
@@ -261,16 +286,21 @@ def _content(request: Request) -> dict[str, Any]:
         kind = _BODY.get(key)
         if kind is None:
             raise ApiError(400, f"{key!r} is not known; there are {', '.join(_BODY)}")
-        if not isinstance(value, kind):
-            raise ApiError(400, f"{key!r} must be {'true or false' if kind is bool else 'a text'}")
-        if isinstance(value, str) and len(value) > MAX_TEXT:
+        texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+        if not isinstance(value, kind) or not all(isinstance(text, str) for text in texts):
+            raise ApiError(400, f"{key!r} must be {_NAMES[kind]}")
+        if len(texts) > MAX_TEXT or any(len(text) > MAX_TEXT for text in texts):
             raise ApiError(400, f"{key!r} has more than {MAX_TEXT} characters")
     return content
 
 
 def _decision(request: Request, content: dict[str, Any]) -> Decision:
     return Decision(
-        request.user, content.get("note", ""), content.get("profile"), content.get("review")
+        request.user,
+        content.get("note", ""),
+        content.get("profile"),
+        content.get("review"),
+        content.get("destinations"),
     )
 
 

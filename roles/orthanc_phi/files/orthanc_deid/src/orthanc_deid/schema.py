@@ -119,9 +119,11 @@ studies = sa.Table(
     sa.Column("number_modifier", sa.Text),
     sa.Column("state", sa.Text, nullable=False, index=True),
     sa.Column("reason", sa.Text),
-    # What a person asked for: another profile than the project's, and to see the result first.
+    # What a person asked for: another profile than the project's, to see the result first, and
+    # only some of the project's destinations.
     sa.Column("profile", sa.Text),
     sa.Column("review", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("chosen_destinations", sa.JSON(none_as_null=True)),
     # Why it waits for a person, and what persons have accepted; see `findings`.
     sa.Column("findings", sa.JSON(none_as_null=True)),
     sa.Column("accepted", sa.JSON(none_as_null=True)),

@@ -35,6 +35,7 @@ class Study:
     reason: str | None
     profile: str | None
     review: bool
+    chosen_destinations: list[str] | None
     attempts: int
     progress: dict[str, Any] | None
     source_instances: int | None
