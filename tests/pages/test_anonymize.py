@@ -139,11 +139,9 @@ def test_base_name_and_destinations_are_chosen(visit: Visit, studies: Studies) -
 
 
 def test_how_far_a_study_is_can_be_seen_by_its_instances(visit: Visit, studies: Studies) -> None:
-    many = people.Person(
-        "MRN-MANY", "Many^Slices", accession="MANY", description="Many slices", instances=400
-    )
-    uid = str(people.study_of(many)[0].StudyInstanceUID)
-    assert set(deployed.send(people.study_of(many))) == {0}
+    many = Person("Many^Slices", "MRN-MANY", "MANY", "Many slices", instances=400)
+    instances = people.study_of(many)
+    assert set(deployed.send(instances)) == {0}
     visitor = visit("hana")
     page = visitor.open(PAGE)
     row = visitor.row("Many slices").first
@@ -152,7 +150,7 @@ def test_how_far_a_study_is_can_be_seen_by_its_instances(visit: Visit, studies: 
     expect(page.locator(".bars")).to_contain_text("of 400")
     page.reload()
     expect(visitor.row("Many slices").first).to_contain_text("delivered", timeout=180_000)
-    deployed.delivered(uid, many.instances)
+    deployed.delivered(str(instances[0].StudyInstanceUID), many.instances)
     assert studies
 
 

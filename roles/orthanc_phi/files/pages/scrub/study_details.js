@@ -106,9 +106,10 @@ function destinations(now, study, me) {
     const link = orthanc?.kind === "anon" && one.state === "delivered"
       ? h("button", { type: "button", class: "link", "data-find": now.anonymous_study_uid, "data-base": new URL(orthanc.url, root).href, onclick: openStudy }, "Open there")
       : "";
-    const look = one.state === "delivered" ? "good" : one.last_error ? "bad" : "busy";
+    const quiet = ["left_out", "withdrawn"].includes(one.state);
+    const look = one.state === "delivered" ? "good" : one.last_error ? "bad" : quiet ? "quiet" : "busy";
     return h("tr", {}, h("th", { scope: "row" }, one.destination),
-      h("td", {}, h("span", { class: `badge ${look}` }, one.state)),
+      h("td", {}, h("span", { class: `badge ${look}` }, one.state.replace("_", " "))),
       h("td", { class: "number" }, one.instances ? count(one.instances, "instance") : ""),
       h("td", {}, one.delivered_at ? moment(one.delivered_at) : one.last_error ?? ""), h("td", {}, link));
   });
