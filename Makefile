@@ -34,12 +34,18 @@ test: setup ## all checks and tests: lint, unit, network, end to end, changed ro
 	$(MAKE) e2e
 	$(MAKE) molecule-changed
 
-lint: setup ## ansible-lint, yamllint, ruff, mypy
+lint: setup .cache/documentation/ready ## ansible-lint, yamllint, ruff, mypy, Ansible's own checks of the collection
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/check_collection.py
+
+.cache/documentation/ready: tests/documentation_requirements.txt
+	$(PYTHON) -m venv .cache/documentation
+	.cache/documentation/bin/pip install --quiet --disable-pip-version-check -r tests/documentation_requirements.txt
+	touch $@
 
 unit: setup ## unit and property tests
 	tests/install_tools
@@ -73,9 +79,10 @@ molecule-changed: setup ## the scenarios of the roles that changed since a commi
 	    PATH="$(CURDIR)/$(BIN):$$PATH" molecule test -s "$$scenario"; \
 	done
 
-bench: .cache/bench/ready ## how well and how fast identifiers are taken out, beside the peers: short forms
+bench: setup .cache/bench/ready ## how well and how fast identifiers are taken out, and a site is deployed, beside peers: short forms
 	.cache/bench/bin/python bench/deid_quality.py --short
 	.cache/bench/bin/python bench/engine.py --short
+	$(BIN)/python bench/converge.py --short
 
 .cache/bench/ready: bench/requirements.txt roles/orthanc_phi/files/orthanc_deid/requirements.txt
 	$(PYTHON) -m venv .cache/bench

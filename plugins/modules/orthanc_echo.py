@@ -65,7 +65,7 @@ echoes:
   type: list
   elements: dict
   contains:
-    direction: {description: V(out) from the Orthanc to a node, V(in) to the Orthanc., type: str}
+    direction: {description: "V(out) from the Orthanc to a node, V(in) to the Orthanc.", type: str}
     node: {description: The node's name; for V(in) who called., type: str}
     address: {description: The called host and port., type: str}
     aet: {description: The called application entity title., type: str}

@@ -44,7 +44,7 @@ system:
     name: {description: Its name., type: str}
     version: {description: Orthanc's version., type: str}
     aet: {description: Its application entity title., type: str}
-    dicom_port: {description: Its DICOM port, inside its container., type: int}
+    dicom_port: {description: "Its DICOM port, inside its container.", type: int}
     database: {description: The library that keeps its index; empty for SQLite., type: str}
     kind:
       description: V(phi), V(anon) or V(disk); empty where no script of this collection runs.

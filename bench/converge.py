@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long Ansible takes to deploy the three kinds, and to find that nothing is to be done.
+
+The site is of the bench's own, on this machine, and is removed at the end. Two peers: a playbook
+that only gathers the facts of the same hosts, below which no run can come, and `docker run` of the
+same containers on the same data, below which no first run can come.
+
+Required: the second run takes at most 8 times the fact gathering, and at most a quarter of the
+first run with images present.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from containers import Containers
+
+ROOT = Path(__file__).resolve().parents[1]
+TRIES = 3
+TIMES_FACTS, PART_OF_FIRST = 8.0, 0.25
+SITE = {
+    "orthanc_phi_name": "bench-phi",
+    "orthanc_anon_name": "bench-anon",
+    "orthanc_disk_name": "bench-disk",
+    "orthanc_phi_http_port": 29042,
+    "orthanc_anon_http_port": 29043,
+    "orthanc_disk_http_port": 29044,
+    "orthanc_phi_dicom_port": 29242,
+    "orthanc_anon_dicom_port": 29243,
+    "orthanc_disk_dicom_port": 29244,
+    "orthanc_site_base_name": "BENCH",
+    "orthanc_site_user": "orthanc-bench",
+    "orthanc_site_group": "orthanc-bench",
+    "orthanc_site_uid": 10844,
+    "orthanc_site_gid": 10844,
+    "orthanc_site_config_dir": "/etc/orthanc-bench",
+    "orthanc_site_data_dir": "/srv/orthanc-bench",
+    "orthanc_site_backup_dir": "/var/backups/orthanc-bench",
+}
+CONTAINERS = (
+    "bench-anon-db", "bench-anon", "bench-disk-db", "bench-disk", "bench-phi-db", "bench-phi",
+    "bench-phi-worker-1", "bench-phi-worker-2",
+)  # fmt: skip
+KINDS = ("--tags", "anon,disk,phi")
+REMOVE = json.dumps({"orthanc_site_remove_data": True, "orthanc_site_remove_backups": True})
+GATHER = """
+- hosts: orthanc_phi:orthanc_anon:orthanc_disk
+  gather_facts: true
+  tasks: []
+"""
+IMAGES = """
+- hosts: orthanc_phi:orthanc_anon:orthanc_disk
+  tasks:
+    - ansible.builtin.include_role: {name: imaging.orthanc.container_host}
+    - ansible.builtin.include_role: {name: imaging.orthanc.container_host, tasks_from: image}
+      vars: {container_host_image_kind: "{{ item }}"}
+      loop: [postgres, orthanc, orthanc_phi]
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How long something takes; `seconds` is the best of `tries`."""
+
+    name: str
+    seconds: float
+    tries: int
+    changed: int | None = None
+
+
+class Playbooks:
+    """Ansible's runs on the bench's site."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._variables = scratch / "site.json"
+        self._variables.write_text(json.dumps(SITE))
+        self.gather, self.images = scratch / "gather.yml", scratch / "images.yml"
+        self.gather.write_text(GATHER)
+        self.images.write_text(IMAGES)
+        self.site = ROOT / "playbooks/site.yml"
+
+    def run(self, playbook: Path, *arguments: str) -> int:
+        """Run a playbook; returns how many of its tasks changed something.
+
+        Raises:
+            SystemExit: it failed; what it printed stands before.
+        """
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventories/demo",
+            str(playbook), "-e", f"@{self._variables}", *arguments,
+        ]  # fmt: skip
+        collections = str(ROOT / "playbooks/collections")
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            print(done.stdout[-8000:], done.stderr[-2000:], file=sys.stderr)
+            raise SystemExit(f"bench/converge.py: {' '.join(command)} failed")
+        return sum(int(word[8:]) for word in done.stdout.split() if word.startswith("changed="))
+
+    def remove(self) -> None:
+        """Remove the site with its data; images stay."""
+        self.run(ROOT / "playbooks/remove.yml", "-e", REMOVE)
+
+
+def main() -> int:
+    """Run the bench; returns 1 if a requirement is missed."""
+    parser = argparse.ArgumentParser(prog="bench/converge.py", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="try everything once only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, deployable(Path(scratch)) as playbooks:
+        figures = list(measure(playbooks, 1 if arguments.short else TRIES))
+    if arguments.json:
+        rows = [vars(figure) for figure in figures]
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+    show(figures)
+    missed = missing({figure.name: figure.seconds for figure in figures})
+    for sentence in missed:
+        print(f"bench/converge.py: {sentence}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+@contextmanager
+def deployable(scratch: Path) -> Iterator[Playbooks]:
+    """A place without the bench's site, where its images are; without it again afterwards."""
+    playbooks = Playbooks(scratch)
+    playbooks.remove()  # of a run that was cut off
+    try:
+        Console(stderr=True).print("making the images available")
+        playbooks.run(playbooks.images)
+        yield playbooks
+    finally:
+        playbooks.remove()
+
+
+def measure(playbooks: Playbooks, tries: int) -> Iterator[Figure]:
+    """Yield each figure, in the order in which they have to be taken."""
+
+    def site(*arguments: str) -> Callable[[], int]:
+        return lambda: playbooks.run(playbooks.site, *KINDS, *arguments)
+
+    yield best("gather facts only", lambda: playbooks.run(playbooks.gather), tries)
+    yield best("first run, images present", site(), 1)
+    yield best("second run", site(), tries, changes=False)
+    ages = itertools.count(60)
+
+    def another_age() -> int:
+        return site("-e", f"orthanc_anon_stable_age={next(ages)}")()
+
+    yield best("one setting changed", another_age, tries)
+    site()()
+    yield best("check run", site("--check", "--diff"), tries, changes=False)
+    containers = Containers(CONTAINERS)
+    yield best("docker run of the same containers", containers.start_anew, tries)
+
+
+def best(
+    name: str, action: Callable[[], int | None], tries: int, *, changes: bool = True
+) -> Figure:
+    """Return the shortest time of an action.
+
+    Args:
+        name: what is done.
+        action: does it; returns how many tasks changed something, or nothing.
+        tries: how often it is done.
+        changes: whether tasks may change something.
+
+    Raises:
+        SystemExit: tasks changed something that must not.
+    """
+    Console(stderr=True).print(name)
+    seconds, changed = [], None
+    for _ in range(tries):
+        start = time.perf_counter()
+        changed = action()
+        seconds.append(time.perf_counter() - start)
+        if changed and not changes:
+            raise SystemExit(f"bench/converge.py: {name}: {changed} tasks changed something")
+    return Figure(name, round(min(seconds), 1), tries, changed)
+
+
+def missing(seconds: dict[str, float]) -> list[str]:
+    """Return a sentence for each requirement that the figures miss."""
+    second, facts = seconds["second run"], seconds["gather facts only"]
+    first = seconds["first run, images present"]
+    sentences = []
+    if second > TIMES_FACTS * facts:
+        sentences.append(
+            f"the second run took {second} s, {second / facts:.1f} times the gathering of facts"
+            f" ({facts} s); at most {TIMES_FACTS:g} times are allowed"
+        )
+    if second > PART_OF_FIRST * first:
+        sentences.append(
+            f"the second run took {second} s, {second / first:.0%} of the first ({first} s);"
+            f" at most {PART_OF_FIRST:.0%} are allowed"
+        )
+    return sentences
+
+
+def show(figures: list[Figure]) -> None:
+    """Print the table."""
+    facts = figures[0].seconds
+    table = Table("", "seconds", "to gathering facts", "changed", title="Three kinds on one host")
+    for figure in figures:
+        changed = "" if figure.changed is None else str(figure.changed)
+        table.add_row(figure.name, f"{figure.seconds}", f"{figure.seconds / facts:.1f}", changed)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
