@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
 import deployed
 from deployed import CONTAINERS
@@ -92,13 +93,34 @@ def test_workers_log_json_with_study_and_job() -> None:
         assert line["anonymous_study_uid"].startswith("2.25.")
 
 
-def test_logs_are_rotated_by_the_engine() -> None:
+def test_every_line_of_a_container_is_a_record_that_tells_where_it_comes_from() -> None:
     for name in CONTAINERS:
-        told = deployed.inspect(name)["HostConfig"]["LogConfig"]
-        assert (told["Type"], told["Config"]) == (
-            "json-file",
-            {"max-size": "20m", "max-file": "5"},
-        ), name
+        told = deployed.inspect(name)
+        kind = name.split("-")[1]
+        record = json.loads(Path(told["LogPath"]).read_text().splitlines()[0])
+
+        assert {"log", "stream", "time"} <= record.keys(), name
+        assert record["attrs"]["tag"] == name
+        assert record["attrs"]["org.imaging-orthanc.kind"] == kind
+        assert record["attrs"]["org.imaging-orthanc.part"] in {"orthanc", "postgresql", "worker"}
+        options = told["HostConfig"]["LogConfig"]["Config"]
+        assert (options["max-size"], options["max-file"]) == ("20m", "5")
+
+
+def test_postgresql_does_not_log_the_identity_that_an_error_is_about() -> None:
+    study, _ = planted_study("CT_small.dcm", 1, patient="TWICE-THE-SAME")
+    deployed.send(study)
+    deployed.delivered(study[0].StudyInstanceUID, 1)
+    again = "INSERT INTO patient_identifiers SELECT * FROM patient_identifiers"
+    with pytest.raises(subprocess.CalledProcessError):
+        deployed.docker(
+            "exec", "e2e-phi-db", "psql", "-v", "ON_ERROR_STOP=1", "-U", "postgres",
+            "-d", "philookup", "-c", f"{again} WHERE patient_id = 'TWICE-THE-SAME'",
+        )  # fmt: skip
+
+    log = deployed.docker("logs", "e2e-phi-db")
+    assert "duplicate key value" in log
+    assert "TWICE-THE-SAME" not in log
 
 
 def test_apaches_logs_are_rotated_by_the_distribution() -> None:

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-FIELDS = ("study", "anonymous_study_uid", "job", "destination", "instances", "reason", "seconds")
+FIELDS = (
+    "study", "anonymous_study_uid", "job", "destination", "instances", "mails", "reason", "seconds",
+)  # fmt: skip
 # These write URLs, arguments and data sets, in which identifiers stand.
 QUIET = (
     "alembic",

@@ -128,7 +128,7 @@ class Mailer:
     def _send(self) -> None:
         mail_sending.send(self._mail, self._outbox.due(), self._sent, self._failed)
         if lost := self._outbox.forget():
-            log.warning("mails were given up after a month", extra={"instances": lost})
+            log.warning("mails were given up after a month", extra={"mails": lost})
 
     def _sent(self, mail: Mail) -> None:
         self._outbox.sent(mail)
