@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -90,6 +91,8 @@ def reached(config: Config) -> Iterator[str]:
                 f"see docker logs {server.container}. Was the moment after the last change?"
             )
         time.sleep(1)
+    # Later moments are reached from here, not from a base backup of the history that was left.
+    yield from base(config)
     yield from differences(server, config.storage)
 
 
@@ -98,6 +101,35 @@ def _is_open(server: Server) -> bool:
         return server.sql("postgres", "SELECT pg_is_in_recovery();") == [["f"]]
     except BackupError:
         return False
+
+
+def timeline(config: Config, moment: str) -> str:
+    """Return which of the histories in the archive the server lived at a moment.
+
+    Going back begins a new history and keeps the old one. The moment is one of that which was the
+    last to have begun then: PostgreSQL's own choice would be the last of all, which an interrupted
+    restore to the same moment may have begun, and which ends there.
+    """
+    pattern = f"archive/main/{config.postgres_major}-*"
+    archives = config.wal_directory.glob(pattern)
+    newest = max(archives, key=lambda path: int(path.name.partition("-")[2]), default=None)
+    when = _instant(moment).timestamp()
+    begun = [
+        int(path.stem, 16)
+        for path in (newest.glob("*.history") if newest else ())
+        if path.stat().st_mtime <= when
+    ]
+    return str(max(begun)) if begun else "current"  # that of the base backup
+
+
+def _instant(moment: str) -> datetime:
+    """Return a moment as restore.yml takes it; Python before 3.11 reads fewer ways to write it."""
+    told = re.fullmatch(r"(.{19})(?:\.(\d+))?([+-]\d\d):?(\d\d)?", moment)
+    if not told:
+        raise BackupError(f"{moment!r} is no moment: write it as in 2026-01-31 12:17:00+00.")
+    second, fraction, hours, minutes = told.groups(default="")
+    text = f"{second}.{(fraction or '0')[:6]}{hours}{minutes or '00'}"
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S.%f%z")
 
 
 def _one_off(config: Config, moment: str) -> list[str]:
@@ -110,7 +142,8 @@ def _one_off(config: Config, moment: str) -> list[str]:
         "--volume", f"{config.postgres_settings}:/etc/postgresql:ro",
         "--volume", f"{config.wal_directory}:/var/lib/pgbackrest",
         "--entrypoint", "pgbackrest", config.image, SETTINGS, STANZA, "--delta", "--type=time",
-        f"--target={moment}", "--target-action=promote", "restore",
+        f"--target={moment}", "--target-action=promote",
+        f"--target-timeline={timeline(config, moment)}", "restore",
     ]  # fmt: skip
 
 
