@@ -23,6 +23,7 @@ import sqlalchemy as sa
 
 from orthanc_deid.events import now
 from orthanc_deid.schema import deliveries, studies, workers
+from orthanc_deid.state_counts import StateCounts
 from orthanc_deid.states import UNFINISHED, State
 from orthanc_deid.tls import client_context
 
@@ -68,11 +69,12 @@ class Figures:
         self._servers = tuple(servers)
         self._storage = storage
         self._backup_state = backup_state
+        self._counts = StateCounts()
 
     def now(self) -> dict[str, Any]:
         """Return how things stand: studies, workers, disks, backup and certificates."""
         with self._engine.connect() as connection:
-            studies_now = _states(connection)
+            studies_now = {str(one): count for one, count in self._counts.now(connection).items()}
             queue = _queue(connection)
             destinations = _destinations(connection)
             alive = _workers(connection)
@@ -116,12 +118,6 @@ class Figures:
         except (OSError, ValueError):
             return nothing
         return {name: str(told.get(name, "")) for name in nothing} | {"known": True}
-
-
-def _states(connection: sa.Connection) -> dict[str, int]:
-    query = sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)
-    found = {row[0]: row[1] for row in connection.execute(query)}
-    return {str(state): found.get(state, 0) for state in State}
 
 
 def _queue(connection: sa.Connection) -> dict[str, Any]:

@@ -7,9 +7,11 @@ alert may ask for it; `orthanc_deid_database_up` tells whether the crosswalk ans
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,8 +23,10 @@ from orthanc_deid import __version__
 from orthanc_deid.events import now
 from orthanc_deid.figures import Figures
 from orthanc_deid.schema import deliveries, events, studies
+from orthanc_deid.state_counts import Seldom
 from orthanc_deid.states import State
 
+SETTLED_AFTER: Final = timedelta(minutes=2)
 FOR_A_PERSON = frozenset(state for state in State if state in {"quarantined", "review"})
 
 Metric = GaugeMetricFamily | CounterMetricFamily
@@ -40,6 +44,8 @@ class Metrics(Collector):
     def __init__(self, engine: sa.Engine, figures: Figures) -> None:
         self._engine = engine
         self._figures = figures
+        self._settled = Seldom(_settled_deliveries)
+        self._events = EventCounts()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -54,8 +60,8 @@ class Metrics(Collector):
             told = self._figures.now()
             with self._engine.connect() as connection:
                 counted = [
-                    *_deliveries(connection),
-                    *_events(connection),
+                    *_deliveries([*self._settled.value(connection), *_pending(connection)]),
+                    _moves(self._events.now(connection)),
                     _oldest_waiting(connection),
                 ]
         except SQLAlchemyError:
@@ -111,16 +117,31 @@ def _backup(backup: dict[str, Any]) -> Iterator[Metric]:
     )
 
 
-def _deliveries(connection: sa.Connection) -> Iterator[Metric]:
-    rows = connection.execute(
+def _pending(connection: sa.Connection) -> list[Any]:
+    return _counted_deliveries(connection, deliveries.c.state == "pending")
+
+
+def _settled_deliveries(connection: sa.Connection) -> list[Any]:
+    return _counted_deliveries(connection, deliveries.c.state != "pending")
+
+
+def _counted_deliveries(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Any]:
+    """Return destination, state, studies, instances and errors of each kind of delivery."""
+    query = (
         sa.select(
             deliveries.c.destination,
             deliveries.c.state,
             sa.func.count(),
             sa.func.sum(deliveries.c.instances),
             sa.func.count(deliveries.c.last_error),
-        ).group_by(deliveries.c.destination, deliveries.c.state)
-    ).all()
+        )
+        .where(which)
+        .group_by(deliveries.c.destination, deliveries.c.state)
+    )
+    return list(connection.execute(query).all())
+
+
+def _deliveries(rows: list[Any]) -> Iterator[Metric]:
     yield _gauge(
         "deliveries",
         "Studies in each state of delivery at each destination.",
@@ -145,18 +166,42 @@ def _deliveries(connection: sa.Connection) -> Iterator[Metric]:
     )
 
 
-def _events(connection: sa.Connection) -> Iterator[Metric]:
-    """Count the moves of studies; whatever else happened is one kind."""
+class EventCounts:
+    """Counts events by what they tell; those that were counted are not read again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._before: Counter[str] = Counter()
+        self._last = 0
+
+    def now(self, connection: sa.Connection) -> Counter[str]:
+        """Return how many events there are of each kind."""
+        # One that is not committed yet may have a number below those that are.
+        over = events.c.at < now() - SETTLED_AFTER
+        with self._lock:
+            for action, count, last in connection.execute(self._query().where(over)).all():
+                self._before[action] += count
+                self._last = max(self._last, last)
+            recent = {row[0]: row[1] for row in connection.execute(self._query())}
+            return self._before + Counter(recent)
+
+    def _query(self) -> sa.Select[Any]:
+        count = sa.func.count()
+        query = sa.select(events.c.action, count, sa.func.max(events.c.id))
+        return query.where(events.c.id > self._last).group_by(events.c.action)
+
+
+def _moves(counted: Counter[str]) -> Metric:
+    """Tell the moves of studies; whatever else happened is one kind."""
     counts = dict.fromkeys((*map(str, State), "other"), 0)
-    query = sa.select(events.c.action, sa.func.count()).group_by(events.c.action)
-    for action, count in connection.execute(query):
+    for action, count in counted.items():
         counts[action if action in counts else "other"] += count
     metric = CounterMetricFamily(
         "orthanc_deid_events", "Moves of studies into each state, and others.", labels=["action"]
     )
-    for names, count in _by_name(counts):
-        metric.add_metric(names, count)
-    yield metric
+    for names, total in _by_name(counts):
+        metric.add_metric(names, total)
+    return metric
 
 
 def _oldest_waiting(connection: sa.Connection) -> Metric:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from orthanc_deid.agent_client import Answer
 from orthanc_deid.api import Request, Route
 from orthanc_deid.config import Config
@@ -24,5 +26,8 @@ class WorkRoutes:
 
     def work(self, _request: Request) -> Answer:
         """Tell how things stand and how they went."""
-        figures = Figures(self._engine, self._config.timezone, watched_servers(self._config))
-        return 200, {**figures.now(), "history": figures.history()}
+        return 200, {**self._figures.now(), "history": self._figures.history()}
+
+    @cached_property
+    def _figures(self) -> Figures:
+        return Figures(self._engine, self._config.timezone, watched_servers(self._config))

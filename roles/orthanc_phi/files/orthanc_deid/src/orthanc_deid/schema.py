@@ -174,6 +174,12 @@ deliveries = sa.Table(
     ),
     sa.CheckConstraint("instances >= 0", name="instances_not_negative"),
     sa.Index(
+        "ix_deliveries_pending",
+        "destination",
+        postgresql_where=sa.text("state = 'pending'"),
+        sqlite_where=sa.text("state = 'pending'"),
+    ),
+    sa.Index(
         "ix_deliveries_left",
         "study_id",
         postgresql_where=sa.text("state = 'left'"),

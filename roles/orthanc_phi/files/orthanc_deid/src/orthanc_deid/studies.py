@@ -16,6 +16,7 @@ from orthanc_deid.errors import DeidError, Quarantine
 from orthanc_deid.events import SERVICE, add_event, now
 from orthanc_deid.project_access import within
 from orthanc_deid.schema import deliveries, events, projects, studies, subjects
+from orthanc_deid.state_counts import StateCounts
 from orthanc_deid.states import WITH_JOB, WORKED_ON, IllegalTransitionError, State, sources_of
 from orthanc_deid.subject import NOT_LISTED, Subject
 
@@ -80,6 +81,7 @@ class Studies(Deliveries):
     def __init__(self, engine: sa.Engine, project: str) -> None:
         super().__init__(engine)
         self.project = project
+        self._counts = StateCounts()
 
     def add(
         self,
@@ -388,11 +390,9 @@ class Studies(Deliveries):
             ]
 
     def counts(self) -> Mapping[State, int]:
-        """Return the number of studies in each state."""
-        query = sa.select(studies.c.state, sa.func.count()).group_by(studies.c.state)
+        """Return the number of studies in each state, see `StateCounts`."""
         with self._engine.connect() as connection:
-            found = {State(state): count for state, count in connection.execute(query)}
-        return {state: found.get(state, 0) for state in State}
+            return self._counts.now(connection)
 
     def backlog(self) -> tuple[int, datetime | None]:
         """Return how many studies are under way, and since when the oldest one is."""
