@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The site that is measured: one that stands on this machine, or one that is there for the bench.
+
+Its variables are those of `inventories/demo` and a file of names, ports and directories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from orthanc_deid.destination_config import Server
+from orthanc_deid.orthanc_client import OrthancClient
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+OWN: Final = Path(__file__).with_name("site_vars.yml")
+_DEMO: Final = ROOT / "inventories/demo"
+_REMOVE_ALL: Final = (
+    "-e",
+    "orthanc_site_remove_data=true",
+    "-e",
+    "orthanc_site_remove_backups=true",
+)
+
+
+class BenchError(Exception):
+    """The bench cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the Orthancs of a site are.
+
+    Attributes:
+        file: its variables, as for `ansible-playbook -e @FILE`.
+    """
+
+    file: Path
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """What the playbooks are told of the site."""
+        demo = yaml.safe_load((_DEMO / "group_vars/all.yml").read_text())
+        return {**demo, **yaml.safe_load(self.file.read_text())}
+
+    @property
+    def config_dir(self) -> Path:
+        """Where its settings and secrets are."""
+        return Path(self.variables["orthanc_site_config_dir"])
+
+    @property
+    def tree(self) -> Path:
+        """The tree of Disk."""
+        return Path(self.variables["orthanc_site_data_dir"]) / "tree"
+
+    @property
+    def workers(self) -> list[str]:
+        """The containers of its workers."""
+        count = int(self.variables["orthanc_phi_workers"])
+        return [f"{self.name('phi')}-worker-{number}" for number in range(1, count + 1)]
+
+    @property
+    def containers(self) -> list[str]:
+        """All containers of its Orthancs, databases and workers."""
+        names = [self.name(kind) for kind in ("phi", "anon", "disk")]
+        return [*names, *(f"{name}-db" for name in names), *self.workers]
+
+    @property
+    def dicom_port(self) -> int:
+        """Where PHI takes C-STORE."""
+        return int(self.variables["orthanc_phi_dicom_port"])
+
+    def name(self, kind: str) -> str:
+        """Return the name of an Orthanc, which is that of its container."""
+        return str(self.variables[f"orthanc_{kind}_name"])
+
+    def server(self, kind: str, account: str = "administrator", host: str = "localhost") -> Server:
+        """Return address and account of an Orthanc."""
+        return Server(
+            url=f"https://{host}:{self.variables[f'orthanc_{kind}_http_port']}",
+            user=account,
+            ca=self.config_dir / "ca/ca.crt",
+            password=(self.config_dir / kind / "secrets" / account).read_text().strip(),
+        )
+
+    @contextlib.contextmanager
+    def client(self, kind: str) -> Iterator[OrthancClient]:
+        """Connect to an Orthanc, as the worker does."""
+        client = OrthancClient(kind, self.server(kind))
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextlib.contextmanager
+    def workers_paused(self) -> Iterator[Callable[[], None]]:
+        """Hold the workers, so that what arrives waits for them; yields what lets them go on."""
+        docker("pause", *self.workers)
+        paused = True
+
+        def resume() -> None:
+            nonlocal paused
+            if paused:
+                paused = False
+                docker("unpause", *self.workers)
+
+        try:
+            yield resume
+        finally:
+            resume()
+
+
+@contextlib.contextmanager
+def deployed(file: Path = OWN) -> Iterator[Site]:
+    """Deploy a site, and remove it with everything in it however the bench ends."""
+    try:
+        _playbook("site", file)
+        yield Site(file)
+    finally:
+        _playbook("remove", file, *_REMOVE_ALL)
+
+
+def docker(*words: str) -> str:
+    """Run a docker command; returns what it prints.
+
+    Raises:
+        BenchError: it failed.
+    """
+    run = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise BenchError(f"docker {' '.join(words)}: {run.stderr.strip()}")
+    return run.stdout.strip()
+
+
+def _playbook(name: str, file: Path, *words: str) -> None:
+    command = [
+        str(ROOT / ".venv/bin/ansible-playbook"),
+        *("-i", str(_DEMO), f"playbooks/{name}.yml", "-e", f"@{file.resolve()}", *words),
+        *("--skip-tags", "apache"),
+    ]
+    collections = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks/collections")}
+    run = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **collections},
+        capture_output=True,
+        text=True,
+        check=False,
+        # Ctrl-C is for the bench, which then removes what it made.
+        start_new_session=name == "remove",
+    )
+    if run.returncode:
+        raise BenchError(f"{' '.join(command)} failed:\n{run.stdout[-3000:]}{run.stderr[-2000:]}")
