@@ -79,9 +79,10 @@ molecule-changed: setup ## the scenarios of the roles that changed since a commi
 	    PATH="$(CURDIR)/$(BIN):$$PATH" molecule test -s "$$scenario"; \
 	done
 
-bench: setup .cache/bench/ready ## how well and how fast identifiers are taken out, and a site is deployed, beside peers: short forms
+bench: setup .cache/bench/ready ## how well and how fast identifiers are taken out, how fast a site is and is deployed, beside peers: short forms
 	.cache/bench/bin/python bench/deid_quality.py --short
 	.cache/bench/bin/python bench/engine.py --short
+	.cache/bench/bin/python bench/pipeline.py --short
 	$(BIN)/python bench/converge.py --short
 
 .cache/bench/ready: bench/requirements.txt roles/orthanc_phi/files/orthanc_deid/requirements.txt

@@ -81,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("stopped; what the bench made is removed")
         return 130
-    figures.show(Console())
+    # A table must be readable whole, also in a log.
+    figures.show(Console(width=None if sys.stdout.isatty() else 150))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures.to_dict(), indent=2) + "\n")
     for reason in figures.missed():

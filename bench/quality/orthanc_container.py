@@ -7,10 +7,10 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -35,14 +35,26 @@ def image() -> str | None:
 
 
 @contextmanager
-def running(found: str) -> Iterator[str]:
-    """Run an Orthanc on a port of this machine only, and yield its URL."""
+def running(
+    found: str, settings: Mapping[str, Any] | None = None, *, host_network: bool = False
+) -> Iterator[str]:
+    """Run an Orthanc on a port of this machine only, and yield its URL.
+
+    Args:
+        found: its image.
+        settings: what its configuration holds besides.
+        host_network: whether it reaches what listens on this machine alone.
+    """
+    own = {"HttpPort": PORT, "RemoteAccessAllowed": False} if host_network else {}
+    published = ("--publish", f"127.0.0.1:{PORT}:8042")
+    network = ("--network", "host") if host_network else published
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
-        (Path(directory) / "orthanc.json").write_text(json.dumps(_SETTINGS))
+        merged = {**_SETTINGS, **own, **(settings or {})}
+        (Path(directory) / "orthanc.json").write_text(json.dumps(merged))
         _docker("rm", "--force", NAME)
         _docker(
-            *("run", "--detach", "--name", NAME, "--publish", f"127.0.0.1:{PORT}:8042"),
+            *("run", "--detach", "--name", NAME, *network),
             *("--volume", f"{directory}:/etc/orthanc:ro", found),
         )
         try:

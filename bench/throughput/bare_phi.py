@@ -31,7 +31,7 @@ _WAIT: Final = 60  # seconds
 def running(site: Site) -> Iterator[Server]:
     """Run it beside the site's own PHI Orthanc, and yield its address and account."""
     phi = site.name("phi")
-    name = f"{phi}-bare"
+    name = container(site)
     known = json.loads(docker("inspect", phi))[0]
     with tempfile.TemporaryDirectory(prefix="bench-phi-") as folder:
         settings = Path(folder) / "orthanc"
@@ -61,6 +61,11 @@ def running(site: Site) -> Iterator[Server]:
             yield server
         finally:
             docker("rm", "--force", "--volumes", name)
+
+
+def container(site: Site) -> str:
+    """Return the name of its container."""
+    return f"{site.name('phi')}-bare"
 
 
 def without_plugin(settings: dict[str, Any], peers: dict[str, Any]) -> dict[str, Any]:

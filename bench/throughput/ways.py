@@ -17,6 +17,7 @@ from orthanc_deid.destinations_orthanc import CONNECTIONS
 from orthanc_deid.orthanc_client import OrthancClient
 from orthanc_deid.tls import client_context
 
+from . import bare_phi
 from .clock import Lap, lap
 from .site import BenchError, Site
 from .studies import send
@@ -28,7 +29,7 @@ Progress = Callable[[int], None]
 
 
 class Journey:
-    """Takes studies through a site, and looks whether they have arrived.
+    """Takes studies through a site, beside which `bare_phi` runs, and looks whether they arrive.
 
     Args:
         site: the site.
@@ -37,11 +38,12 @@ class Journey:
 
     def __init__(self, site: Site, progress: Progress) -> None:
         self._site = site
+        self._containers = [*site.containers, bare_phi.container(site)]
         self._progress = progress
 
     def store(self, studies: Sequence[Path], port: int, associations: int) -> Lap:
         """Measure how an Orthanc takes studies from a scanner."""
-        with lap(count(studies), self._site.containers) as taken:
+        with lap(count(studies), self._containers) as taken:
             send(studies, port, associations)
         return taken
 
@@ -66,7 +68,7 @@ class Journey:
             already, held = _delivered(phi), _instances(anon)
             files = self._files_in_tree()
             last = time.monotonic() + _LONGEST
-            with lap(instances, self._site.containers) as taken:
+            with lap(instances, self._containers) as taken:
                 begin()
                 looked = time.monotonic()
                 while _delivered(phi) < already + len(studies):
@@ -105,7 +107,7 @@ class Journey:
         shares = [files[at::processes] for at in range(processes)]
         with (
             ProcessPoolExecutor(processes) as pool,
-            lap(len(files), self._site.containers) as taken,
+            lap(len(files), self._containers) as taken,
         ):
             list(pool.map(_post, [servers] * processes, shares))
         return taken
@@ -124,7 +126,7 @@ class Journey:
 
         with (
             ThreadPoolExecutor(len(self._site.workers)) as threads,
-            lap(instances, self._site.containers) as taken,
+            lap(instances, self._containers) as taken,
         ):
             copies = list(threads.map(one, studies))
         with api(self._site, "anon") as anon:
