@@ -59,6 +59,8 @@ def _run_command(container: dict[str, Any]) -> Iterator[str]:
     yield from ("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
     yield from ("--init",) if host["Init"] else ()
     yield from ("--entrypoint", config["Entrypoint"][0])
+    for name, value in config["Labels"].items():
+        yield from ("--label", f"{name}={value}")
     for variable in config["Env"]:
         yield from ("--env", variable)
     for place, options in host["Tmpfs"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -172,6 +173,51 @@ def test_removing_keeps_the_data_and_deploying_again_brings_everything_back() ->
 
     deployed.playbook("site")
     assert through("REMOVED") == before
+
+
+@pytest.mark.operations
+def test_a_withdrawal_that_was_cut_off_is_completed_by_the_next_one() -> None:
+    study, _ = planted_study("CT_small.dcm", 2, patient="WITHDRAWN")
+    deployed.send(study)
+    new_uid = deployed.delivered(study[0].StudyInstanceUID, 2)
+    told = ("-e", f"withdraw_study={study[0].StudyInstanceUID}", "-e", "withdraw_note=consent")
+
+    unconfirmed = deployed.playbook("withdraw", *told, check=False)
+    assert "Nothing was withdrawn." in unconfirmed.stdout
+    assert deployed.orthanc_id("anon", new_uid)
+
+    cut_off("withdraw", "Withdraw, and look whether", *told, "-e", "withdraw_confirm=yes")
+    deployed.playbook("withdraw", *told, "-e", "withdraw_confirm=yes")
+    assert (deployed.orthanc_id("anon", new_uid), deployed.orthanc_id("disk", new_uid)) == (
+        None,
+        None,
+    )
+    assert deployed.orthanc_id("phi", study[0].StudyInstanceUID)
+    again = deployed.playbook("withdraw", *told, "-e", "withdraw_confirm=yes")
+    assert deployed.changed(again) == 0
+
+
+@pytest.mark.operations
+def test_a_verification_that_was_cut_off_leaves_no_test_study() -> None:
+    cut_off("verify", "Send a test study through the site")
+    held = len(deployed.client("phi").get("/studies").json())
+    deployed.playbook("verify", check=False)
+    assert len(deployed.client("phi").get("/studies").json()) <= held
+
+
+@pytest.mark.operations
+def test_images_are_saved_whole_or_described_not_at_all(tmp_path: Path) -> None:
+    archive = tmp_path / "images.tar"
+    to = ("-e", f"orthanc_site_image_archive={archive}")
+    cut_off("images", "Write the archive", *to)
+    assert not archive.with_name("images.tar.json").exists()
+
+    deployed.playbook("images", *to)
+    told = json.loads(archive.with_name("images.tar.json").read_text())
+    with archive.open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == told["sha256"]
+    assert {"orthanc", "postgres", "orthanc_phi"} <= told["images"].keys()
+    assert deployed.changed(deployed.playbook("site")) == 0
 
 
 @pytest.fixture
