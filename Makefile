@@ -7,7 +7,7 @@ PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
 export ANSIBLE_FORCE_COLOR ?= 0
 
-.PHONY: help setup demo demo-clean bench test lint unit network e2e e2e-operations security soak molecule molecule-changed lock
+.PHONY: help setup demo demo-clean bench test lint unit network e2e e2e-operations security soak molecule molecule-due lock
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,12 +27,12 @@ demo: setup ## deploy the whole site on this machine and take studies through it
 demo-clean: setup ## remove what the demo made, and nothing else
 	$(PLAYBOOK) playbooks/remove.yml -e orthanc_site_remove_data=true -e orthanc_site_remove_backups=true -e orthanc_site_remove_images=true
 
-test: setup ## all checks and tests: lint, unit, network, end to end, changed roles
+test: setup ## all checks and tests: lint, unit, network, end to end, a role on hosts of its own
 	$(MAKE) lint
 	$(MAKE) unit
 	$(MAKE) network
 	$(MAKE) e2e
-	$(MAKE) molecule-changed
+	$(MAKE) molecule-due
 
 lint: setup .cache/documentation/ready ## ansible-lint, yamllint, ruff, mypy, Ansible's own checks of the collection
 	$(BIN)/yamllint --strict .
@@ -70,14 +70,15 @@ e2e-operations: setup ## the operations that take long: a moment in the past, a 
 soak: setup ## break every part of a site again and again while instances flow (SOAK_MINUTES=60)
 	$(BIN)/pytest tests/e2e/test_faults.py -s
 
-molecule: setup ## the roles of the kinds on systemd hosts with their own engine
-	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
+molecule: setup ## the roles of the kinds on systemd hosts with their own engine; molecule/passed.json records those that pass
+	for scenario in $$(ls -d molecule/*/molecule.yml | cut -d/ -f2); do $(MAKE) "molecule-$$scenario"; done
 
-CHANGED_SINCE ?= HEAD~1
-molecule-changed: setup ## the scenarios of the roles that changed since a commit (CHANGED_SINCE=HEAD~1)
-	for scenario in $$($(BIN)/python molecule/changed_scenarios.py $(CHANGED_SINCE)); do \
-	    PATH="$(CURDIR)/$(BIN):$$PATH" molecule test -s "$$scenario"; \
-	done
+molecule-due: setup ## one scenario of those that have not passed as they are, another one with each commit
+	for scenario in $$($(BIN)/python molecule/due_scenarios.py --one); do $(MAKE) "molecule-$$scenario"; done
+
+molecule-%: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test -s "$*"
+	$(BIN)/python molecule/due_scenarios.py --passed "$*"
 
 bench: setup .cache/bench/ready ## how well and how fast identifiers are taken out, how fast a site is and is deployed, beside peers: short forms
 	.cache/bench/bin/python bench/deid_quality.py --short
