@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the tables of variables in the roles' READMEs from the argument specs.
+"""Write the tables of variables in the READMEs of the roles and in docs/inventory.md.
 
-It writes them between the markers; with `--check` it only tells which are old.
+It writes them from the argument specs, between the markers; with `--check` it only tells which are old.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROLES = Path(__file__).parents[1] / "roles"
+INVENTORY = ROLES.parent / "docs/inventory.md"
 BEGIN = "<!-- variables: written by files/role_readmes.py -->"
 END = "<!-- end of variables -->"
+SITE = re.compile(r"^{{ (orthanc_site_\w+) \|")
 MARKUP = re.compile(r"\b[CVO]\(([^)]*)\)")
 
 
@@ -71,8 +73,26 @@ def table(spec: Mapping[str, Any]) -> Iterator[str]:
         yield f"| `{name}` | {kind} | {default} | {described(option)} |"
 
 
-def renewed(readme: str, spec: Mapping[str, Any]) -> str:
-    """Return a README with the table between the markers written anew.
+def site_table(specs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table of what holds for the whole site.
+
+    Args:
+        specs: the argument specs of each role.
+    """
+    yield "| variable | default of | meaning |"
+    yield "| --- | --- | --- |"
+    taken: dict[str, dict[str, str]] = {}
+    for role, spec in specs.items():
+        for name, option in options(spec).items():
+            if found := SITE.match(str(option.get("default", ""))):
+                where = f"[`{name}`](../roles/{role}/README.md)"
+                taken.setdefault(found[1], {})[where] = described(option)
+    for name, by in sorted(taken.items()):
+        yield f"| `{name}` | {', '.join(by)} | {next(iter(by.values()))} |"
+
+
+def renewed(readme: str, lines: Iterable[str]) -> str:
+    """Return a page with the table between the markers written anew.
 
     Raises ValueError if the markers are not there, once each.
     """
@@ -80,20 +100,25 @@ def renewed(readme: str, spec: Mapping[str, Any]) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"it has no {BEGIN} and {END}")
-    return "\n".join([f"{before}{BEGIN}", *table(spec), f"{END}{after}"])
+    return "\n".join([f"{before}{BEGIN}", *lines, f"{END}{after}"])
 
 
 def main() -> int:
-    """Write or check the READMEs of all roles; 1 if one was not up to date in a check."""
+    """Write or check the pages; 1 if one was not up to date in a check."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing, fail if one is old")
     check = parser.parse_args().check
+    specs = {
+        path.parents[1].name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted(ROLES.glob("*/meta/argument_specs.yml"))
+    }
+    pages = {ROLES / role / "README.md": table(spec) for role, spec in specs.items()}
+    pages[INVENTORY] = site_table(specs)
     old = []
-    for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-        readme = path.parents[1] / "README.md"
+    for readme, lines in pages.items():
         current = readme.read_text(encoding="utf-8")
         try:
-            wanted = renewed(current, yaml.safe_load(path.read_text(encoding="utf-8")))
+            wanted = renewed(current, lines)
         except ValueError as error:
             print(f"{readme}: {error}", file=sys.stderr)
             return 2

@@ -57,7 +57,7 @@ def test_the_readmes_tell_what_the_specs_tell() -> None:
 def test_a_table_has_each_variable_of_every_entry_point(readmes: ModuleType) -> None:
     old = f"# Role\n\n{readmes.BEGIN}\n| old |\n{readmes.END}\n\nMore.\n"
 
-    assert readmes.renewed(old, SPEC).splitlines() == [
+    assert readmes.renewed(old, readmes.table(SPEC)).splitlines() == [
         "# Role",
         "",
         readmes.BEGIN,
@@ -72,6 +72,19 @@ def test_a_table_has_each_variable_of_every_entry_point(readmes: ModuleType) -> 
     ]
 
 
+def test_what_holds_for_the_site_is_told_with_whose_default_it_is(readmes: ModuleType) -> None:
+    told = {
+        "type": "str",
+        "description": "When.",
+        "default": "{{ orthanc_site_zone | default('UTC') }}",
+    }
+    spec = {"argument_specs": {"main": {"options": {"role_zone": told}}}}
+
+    assert list(readmes.site_table({"role": spec}))[2:] == [
+        "| `orthanc_site_zone` | [`role_zone`](../roles/role/README.md) | When. |"
+    ]
+
+
 def test_a_readme_without_markers_is_told(readmes: ModuleType) -> None:
     with pytest.raises(ValueError, match="it has no"):
-        readmes.renewed("# Role\n", SPEC)
+        readmes.renewed("# Role\n", readmes.table(SPEC))
