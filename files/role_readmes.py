@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write the tables of variables in the READMEs of the roles and in docs/inventory.md.
 
-It writes them from the argument specs, between the markers; with `--check` it only tells which are old.
+It writes them from the argument specs, between the markers; `--check` only tells which are old.
 """
 
 from __future__ import annotations
