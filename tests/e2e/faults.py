@@ -230,7 +230,7 @@ ALL: dict[str, Fault] = {
     "Disk killed": killed("e2e-disk"),
     "database of Anon killed": killed("e2e-anon-db"),
     "database of PHI restarted": restarted("e2e-phi-db"),
-    "database of PHI hangs": hung("e2e-phi-db", 30),
+    "database of PHI hangs": hung("e2e-phi-db", 45),
     "Anon down for minutes": restarted("e2e-anon", seconds=150),
     "Anon answers 200 and drops instances": filtered,
     "Anon hangs": hung("e2e-anon", 40),

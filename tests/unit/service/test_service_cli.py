@@ -81,6 +81,16 @@ def test_studies_are_shown_to_people_and_to_programs(shell: Shell) -> None:
     assert shell("studies", "--json", "--state", "delivered")[1] == "[]\n"
 
 
+def test_the_newest_studies_are_shown_and_it_is_told_that_there_may_be_more(shell: Shell) -> None:
+    shell("migrate")
+    for number in range(3):
+        shell.crosswalk.studies.add(orthanc_id=f"s-{number}")
+    _, text, error = shell("studies", "--json", "--last", "2")
+    assert [study["orthanc_id"] for study in json.loads(text)] == ["s-1", "s-2"]
+    assert "the newest 2; --last 0 shows all" in error
+    assert len(json.loads(shell("studies", "--json", "--last", "0")[1])) == 3
+
+
 def test_how_far_a_worker_has_come_is_shown(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     shell("migrate")

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +26,8 @@ from orthanc_deid.studies import Study
 if TYPE_CHECKING:
     from orthanc_deid.config import Config
 
+NEWEST: Final = 1000
+
 
 def register(subparsers: Any) -> None:
     """Add the commands to those of `orthanc-deid`; each sets `run(arguments) -> exit code`."""
@@ -40,6 +43,13 @@ def register(subparsers: Any) -> None:
         "--state", action="append", choices=[str(state) for state in State], help="only these"
     )
     studies.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    studies.add_argument(
+        "--last",
+        type=int,
+        default=NEWEST,
+        metavar="N",
+        help="only the newest so many, 0 for all (default: %(default)s)",
+    )
 
     lifecycle_cli.register(subparsers, _add)
     subjects_cli.register(subparsers, _add)
@@ -107,10 +117,11 @@ def _worker(config: Config, _arguments: argparse.Namespace) -> None:
 def _studies(config: Config, arguments: argparse.Namespace) -> None:
     studies = Crosswalk.from_config(config).studies
     states = [State(state) for state in arguments.state] if arguments.state else list(State)
-    rows = [
-        (study, studies.deliveries(study.id))
-        for study in studies.in_states(states, arguments.project)
-    ]
+    found = studies.in_states(states, arguments.project, arguments.last)
+    rows = [(study, studies.deliveries(study.id)) for study in found]
+    if len(rows) == arguments.last:
+        told = f"orthanc-deid: the newest {arguments.last}; --last 0 shows all"
+        print(told, file=sys.stderr)
     if arguments.json:
         print(json.dumps([_as_json(study, found) for study, found in rows], indent=2))
     else:

@@ -166,10 +166,19 @@ class Studies(Deliveries):
             keys.append(studies.c.id == int(name))
         return self._select(sa.or_(*keys))
 
-    def in_states(self, states: Iterable[State] = State, project: str | None = None) -> list[Study]:
-        """Return the studies in any of `states`, of a project or of all, in the order they came."""
-        wanted = studies.c.state.in_(list(states))
-        return self._select(wanted if project is None else wanted & (studies.c.project == project))
+    def in_states(
+        self, states: Iterable[State] = State, project: str | None = None, newest: int = 0
+    ) -> list[Study]:
+        """Return the studies in any of `states`, of a project or of all, in the order they came.
+
+        Only the `newest` so many, unless it is 0.
+        """
+        projects = None if project is None else frozenset({project})
+        wanted = sa.and_(studies.c.state.in_(list(states)), *within(studies.c.project, projects))
+        if newest:
+            ids = sa.select(studies.c.id).where(wanted).order_by(studies.c.id.desc()).limit(newest)
+            wanted = sa.and_(studies.c.id.in_(ids))
+        return self._select(wanted)
 
     def page(
         self,
