@@ -12,7 +12,7 @@ from ansiblelint.file_utils import Lintable
 from ansiblelint.rules import AnsibleLintRule
 from ansiblelint.yaml_utils import get_line_column
 
-SECRET = re.compile(r"(^|_)(passwords?|passphrase|secrets?|tokens?|api_?key|private_?key)$", re.I)
+SECRET = re.compile(r"^(\w*_)?(passwords?|passphrase|secrets?|tokens?|api_?key|private_?key)$", re.I)
 # What a role's specification says of a setting.
 SPECIFICATION = {"type", "description"}
 # A path, or something that Ansible looks up when it runs, is no secret itself.
@@ -57,7 +57,7 @@ def static_secrets(data: Any, *, within: str = "", line: int = 1) -> Iterator[tu
             if not name.startswith("__") or secret:
                 yield from static_secrets(value, within=secret and name, line=line)
     elif isinstance(data, list):
-        for one in data:
-            yield from static_secrets(one, within=within, line=line)
+        for one in data:  # of a list of secrets they are the names
+            yield from static_secrets(one, line=line)
     elif isinstance(data, str) and within and data and not ELSEWHERE.search(data):
         yield within, line
