@@ -12,7 +12,9 @@ from ansiblelint.file_utils import Lintable
 from ansiblelint.rules import AnsibleLintRule
 from ansiblelint.yaml_utils import get_line_column
 
-SECRET = re.compile(r"^(\w*_)?(passwords?|passphrase|secrets?|tokens?|api_?key|private_?key)$", re.I)
+SECRET = re.compile(
+    r"^(\w*_)?(passwords?|passphrase|secrets?|tokens?|api_?key|private_?key)$", re.IGNORECASE
+)
 # What a role's specification says of a setting.
 SPECIFICATION = {"type", "description"}
 # A path, or something that Ansible looks up when it runs, is no secret itself.
