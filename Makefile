@@ -84,6 +84,7 @@ bench: setup .cache/bench/ready ## how well and how fast identifiers are taken o
 	.cache/bench/bin/python bench/deid_quality.py --short
 	.cache/bench/bin/python bench/engine.py --short
 	.cache/bench/bin/python bench/pipeline.py --short
+	.cache/bench/bin/python bench/scale.py --short
 	$(BIN)/python bench/converge.py --short
 
 .cache/bench/ready: bench/requirements.txt roles/orthanc_phi/files/orthanc_deid/requirements.txt

@@ -32,7 +32,7 @@ from orthanc_deid.orthanc_client import OrthancError
 from throughput import bare_phi
 from throughput.clock import Lap
 from throughput.figures import TOLD, Intake, Load, Whole, best
-from throughput.site import OWN, BenchError, Site, deployed
+from throughput.site import BenchError, Site, deployed, standing
 from throughput.studies import send, write_study
 from throughput.ways import Journey, api, http_client
 
@@ -73,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, _end)
     try:
-        with _site(arguments.site, console) as site, Progress(console=console) as progress:
+        if arguments.site is None:
+            console.print("deploying a site for the bench; it is removed at the end")
+        chosen = deployed() if arguments.site is None else standing(arguments.site)
+        with chosen as site, Progress(console=console) as progress:
             figures = _measure(site, SHORT if arguments.short else FULL, progress)
     except (BenchError, OrthancError) as error:
         console.print(f"[red]The bench cannot run:[/] {error}", highlight=False)
@@ -141,25 +144,6 @@ def _processor_time(loads: Sequence[Load]) -> Table:
     sums = (f"{1000 * cpu / one.instances:.1f}" for cpu, one in zip(totals, laps, strict=True))
     table.add_row("all", *sums)
     return table
-
-
-@contextlib.contextmanager
-def _site(file: Path | None, console: Console) -> Iterator[Site]:
-    if file is None:
-        console.print("deploying a site for the bench")
-        with deployed(OWN) as site:
-            yield site
-        console.print("the site of the bench is removed")
-        return
-    site = Site(file)
-    for kind in ("phi", "anon", "disk"):
-        with api(site, kind) as orthanc:
-            if held := orthanc.get("/statistics").raise_for_status().json()["CountStudies"]:
-                raise BenchError(
-                    f"{site.name(kind)} holds {held} studies, and the bench deletes all: "
-                    "name a site without studies"
-                )
-    yield site
 
 
 def _measure(site: Site, size: Size, progress: Progress) -> Figures:

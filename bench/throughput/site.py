@@ -41,9 +41,11 @@ class Site:
 
     Attributes:
         file: its variables, as for `ansible-playbook -e @FILE`.
+        count: how many workers it has; as the variables say if it is 0.
     """
 
     file: Path
+    count: int = 0
 
     @cached_property
     def variables(self) -> dict[str, Any]:
@@ -64,7 +66,7 @@ class Site:
     @property
     def workers(self) -> list[str]:
         """The containers of its workers."""
-        count = int(self.variables["orthanc_phi_workers"])
+        count = self.count or int(self.variables["orthanc_phi_workers"])
         return [f"{self.name('phi')}-worker-{number}" for number in range(1, count + 1)]
 
     @property
@@ -101,16 +103,19 @@ class Site:
             client.close()
 
     @contextlib.contextmanager
-    def workers_paused(self) -> Iterator[Callable[[], None]]:
-        """Hold the workers, so that what arrives waits for them; yields what lets them go on."""
-        docker("pause", *self.workers)
-        paused = True
+    def workers_paused(self) -> Iterator[Callable[..., None]]:
+        """Hold the workers, so that what arrives waits for them; yields what lets them go on.
 
-        def resume() -> None:
+        It lets all go on, or so many as it is told.
+        """
+        docker("pause", *self.workers)
+        paused = self.workers
+
+        def resume(count: int | None = None) -> None:
             nonlocal paused
-            if paused:
-                paused = False
-                docker("unpause", *self.workers)
+            going, paused = paused[:count], paused[len(paused[:count]) :]
+            if going:
+                docker("unpause", *going)
 
         try:
             yield resume
@@ -119,13 +124,31 @@ class Site:
 
 
 @contextlib.contextmanager
-def deployed(file: Path = OWN) -> Iterator[Site]:
+def deployed(file: Path = OWN, workers: int = 2) -> Iterator[Site]:
     """Deploy a site, and remove it with everything in it however the bench ends."""
     try:
-        _playbook("site", file)
-        yield Site(file)
+        _playbook("site", file, "-e", f"orthanc_phi_workers={workers}")
+        yield Site(file, workers)
     finally:
         _playbook("remove", file, *_REMOVE_ALL)
+
+
+@contextlib.contextmanager
+def standing(file: Path) -> Iterator[Site]:
+    """Use a site that stands, and leave it there.
+
+    Raises:
+        BenchError: it holds studies, which a bench would delete.
+    """
+    site = Site(file)
+    for kind in ("phi", "anon", "disk"):
+        with site.client(kind) as orthanc:
+            if next(orthanc.studies(), None):
+                raise BenchError(
+                    f"{site.name(kind)} holds studies, and the bench deletes all: "
+                    "name a site without studies"
+                )
+    yield site
 
 
 def docker(*words: str) -> str:
