@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 DOCUMENTATION = r"""
@@ -29,7 +30,7 @@ options:
   kind:
     description: What the task asked.
     type: str
-    choices: [health, echo, round_trip, probes, rules, workers, front]
+    choices: [health, echo, round_trip, probes, rules, workers, relay, front]
     required: true
 """
 
@@ -152,18 +153,18 @@ def _rules(told: Mapping[str, Any]) -> Iterator[Row]:
     yield _row("rules are those of the inventory", "wrong", seen, remedy)
 
 
-def _workers(told: Mapping[str, Any]) -> Iterator[Row]:
+def _containers(what: str, told: Mapping[str, Any]) -> Iterator[Row]:
     ill = [
         line.lstrip("/")
         for line in [*told.get("stdout_lines", []), *told.get("stderr_lines", [])]
         if not line.endswith("is running and healthy")
     ]
     if not ill and told.get("rc") == 0:
-        yield _row("workers run", "well", f"{len(told['stdout_lines'])} of them")
+        yield _row(what, "well", f"{len(told['stdout_lines'])} of them")
         return
     seen = "; ".join(ill) or str(told.get("msg", "the engine does not answer"))
-    remedy = "docker logs of the worker tells why; playbooks/site.yml starts it again."
-    yield _row("workers run", "wrong", seen, remedy)
+    remedy = "docker logs of the container tells why; playbooks/site.yml starts it again."
+    yield _row(what, "wrong", seen, remedy)
 
 
 def _front(told: Mapping[str, Any]) -> Iterator[Row]:
@@ -187,7 +188,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
     "round_trip": _round_trip,
     "probes": _probes,
     "rules": _rules,
-    "workers": _workers,
+    "workers": partial(_containers, "workers run"),
+    "relay": partial(_containers, "the mail relay runs"),
     "front": _front,
 }
 

@@ -33,6 +33,7 @@ def test_one_command_looks_at_everything_and_tells_it_in_a_table() -> None:
     for told in (
         "a test study comes through", "shows a valid certificate", "database answers",
         "answers a C-ECHO", "tree can be written", "studies do not wait", "days left",
+        "the mail relay runs",
     ):  # fmt: skip
         assert any(told in line and line.startswith("well") for line in lines), told
 

@@ -99,6 +99,7 @@ def test_a_worker_that_is_ill_or_missing_is_named() -> None:
     assert states(verify_rows(well, "workers", "workers")) == {"workers run": "well"}
     ill = {"rc": 0, "stdout_lines": ["/phi-worker-1 is running and unhealthy"]}
     assert "worker-1 is running and unhealthy" in verify_rows(ill, "w", "workers")[0]["seen"]
+    assert states(verify_rows(well, "relay", "relay")) == {"the mail relay runs": "well"}
     gone = {"rc": 1, "stdout_lines": [], "stderr_lines": ["No such container: phi-worker-1"]}
     assert "No such container" in verify_rows(gone, "workers", "workers")[0]["seen"]
 
