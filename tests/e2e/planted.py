@@ -65,8 +65,10 @@ def planted_study(
 
 
 def _plant(dataset: Dataset, patient: str | None) -> Iterator[str]:
+    # A patient is known by both.
+    own = {"PatientID": patient, "IssuerOfPatientID": f"HOSPITAL-OF-{patient}"} if patient else {}
     for keyword in PLANTED_TEXT:
-        text = patient if keyword == "PatientID" and patient else token()
+        text = own.get(keyword) or token()
         setattr(dataset, keyword, f"{text}^JOHN" if dictionary_VR(keyword) == "PN" else text)
         yield text
     dataset.PatientBirthDate = "19330217"
