@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -170,6 +172,19 @@ def test_explain_without_attributes_tells_of_the_whole_table(
 ) -> None:
     assert main(["explain"]) == 0
     assert len(capsys.readouterr().out.splitlines()) > 650
+
+
+def test_explain_ends_quietly_where_its_reader_has_seen_enough() -> None:
+    program = "import sys; from orthanc_deid.cli import main; sys.exit(main(['explain']))"
+    told = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert told.stdout
+    assert told.stderr
+    told.stdout.readline()
+    told.stdout.close()
+    assert told.stderr.read() == b""
+    assert told.wait() == 0
 
 
 def test_explain_names_the_nearest_of_a_wrong_word(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,9 +22,7 @@ from orthanc_deid.projects import check_projects
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
 # rest, are not even imported for these.
-_OWN_COMMANDS = frozenset(
-    {"destinations", "explain", "import-old-env", "numbering", "profile", "run"}
-)
+_OWN_COMMANDS = frozenset({"explain", "import-old-env", "profile", "run", "settings"})
 
 _RUN_HELP = """\
 De-identify every DICOM file below IN_DIR into the same tree below OUT_DIR.
@@ -59,7 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         service_cli.register(commands)
     parsed = parser.parse_args(arguments)
     try:
-        return int(parsed.run(parsed))
+        status = int(parsed.run(parsed))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does; nothing is left to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ProfileError as error:
         for problem in error.problems:
             print(f"orthanc-deid: {problem}", file=sys.stderr)
