@@ -123,3 +123,20 @@ def test_what_workers_could_not_reach_is_told(play: Playbook, tmp_path: Path) ->
     assert done.returncode == 0, done.stdout
     assert "add 192.0.2.10 (orthanc_phi_address)" in errors
     assert "orthanc_phi_database_bind is empty" in errors
+
+
+def test_their_host_is_judged_with_all_that_every_host_notes(play: Playbook) -> None:
+    judge = {
+        "ansible.builtin.include_role": {
+            "name": "imaging.orthanc.orthanc_instance",
+            "tasks_from": "judge",
+        }
+    }
+    subject = {"organizationName": "Example Hospital"}
+    done = play(
+        "phi2", role("worker_host_preflight"), judge,
+        orthanc_site_certificate_subject=subject, orthanc_phi_work_for="nobody",
+    )  # fmt: skip
+
+    assert "has 1 problem(s)" in done.stdout, done.stdout
+    assert "orthanc_phi_work_for is nobody" in done.stdout
