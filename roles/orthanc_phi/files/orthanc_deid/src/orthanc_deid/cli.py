@@ -59,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = int(parsed.run(parsed))
         sys.stdout.flush()
-        return status
     except BrokenPipeError:
         # Whoever read the output has seen enough, as `head` does; nothing is left to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeidError as error:
         print(f"orthanc-deid: {error}", file=sys.stderr)
         return 2
+    return status
 
 
 def _add_run(commands: Any) -> None:
