@@ -12,6 +12,7 @@ import json
 import threading
 import time
 import tomllib
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,10 +35,12 @@ from orthanc_deid.engine import Engine
 from orthanc_deid.identity import read_identity
 from orthanc_deid.keys import Keys
 from orthanc_deid.profile import load_profile
-from orthanc_deid.rest import StudyRoutes, study_finder
+from orthanc_deid.rest import Offer, Site, StudyRoutes, study_finder
 from orthanc_deid.rest_lookup import LookupRoutes
 from orthanc_deid.rest_me import MeRoutes
+from orthanc_deid.rest_patients import PatientRoutes
 from orthanc_deid.rest_review import ReviewRoutes
+from orthanc_deid.rest_search import SearchRoutes
 from orthanc_deid.rest_work import WorkRoutes
 from orthanc_deid.states import UNFINISHED
 from orthanc_deid.study_deidentification import Deidentification
@@ -55,6 +58,8 @@ OFFERS = {
 Answer = tuple[int, str, bytes, dict[str, str]]
 Open = Callable[..., Page]
 STUDIES = 100_000
+DEMO = Offer("default", "DEMO", ("anon", "disk"))
+LUNG = Offer("lung", "LUNG", ("anon",), review=True)
 
 
 class Desk:
@@ -91,9 +96,14 @@ class Desk:
             public_urls={"anon": "/anon/"},
         )
         phi = self.phi.client()
+        lung = Crosswalk(self.crosswalk.engine, base_name="LUNG", project="lung")
         parts = (
             MeRoutes(config),
-            StudyRoutes(self.crosswalk.studies, self, study_finder(phi)),
+            StudyRoutes(
+                self.crosswalk.studies, self, study_finder(phi), Site(["basic"], [DEMO, LUNG])
+            ),
+            SearchRoutes(self.crosswalk.held),
+            PatientRoutes(self.crosswalk, {DEMO.project: self.crosswalk, LUNG.project: lung}),
             LookupRoutes(self.crosswalk, self._downloads),
             self._downloads,
             ReviewRoutes(self.crosswalk, self, phi),
@@ -120,6 +130,7 @@ class Desk:
 
     def answer(self, method: str, path: str, account: str, body: bytes) -> Answer:
         """Answer one request of a browser."""
+        path, _, query = path.partition("?")
         if path.startswith("/anon/"):
             return (*self.anon.answer(method, path.removeprefix("/anon"), body), {})
         if self._access.effect(account, method, path) is None:
@@ -127,17 +138,25 @@ class Desk:
         if path == "/page-token":
             return 200, "application/json", b'{"token": "x"}', {}
         if path.startswith("/deid/v1/"):
-            return self._api_answer(method, path, account, body)
+            return self._api_answer(method, path, query, account, body)
         if path.startswith("/extra/"):
             return self._file(path.removeprefix("/extra/"))
         return (*self.phi.answer(method, path, body), {})
 
-    def _api_answer(self, method: str, path: str, account: str, body: bytes) -> Answer:
+    def _api_answer(self, method: str, path: str, query: str, account: str, body: bytes) -> Answer:
         may = frozenset(
             name for name, route in OFFERS.items() if self._access.effect(account, *route)
         )
         status, content = self._api.answer(
-            Request(method, path.removeprefix("/deid/v1"), {}, body.decode(), account, "hana", may)
+            Request(
+                method,
+                path.removeprefix("/deid/v1"),
+                dict(urllib.parse.parse_qsl(query)),
+                body.decode(),
+                account,
+                "hana",
+                may=may,
+            )
         )
         if piece := content.get("download"):
             sent = base64.b64decode(piece["data"])
@@ -169,8 +188,7 @@ def serve(desk: Desk) -> http.server.ThreadingHTTPServer:
         def _go(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             account = self.headers.get("X-Account", "")
-            path = self.path.partition("?")[0]
-            status, media_type, content, more = desk.answer(self.command, path, account, body)
+            status, media_type, content, more = desk.answer(self.command, self.path, account, body)
             self.send_response(status)
             for name, value in {
                 "Content-Type": media_type,

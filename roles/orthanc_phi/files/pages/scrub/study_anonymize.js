@@ -101,8 +101,16 @@ const search = () => {
   look().catch(tell);
 };
 
-form.addEventListener("input", calmly(search));
-form.addEventListener("reset", () => setTimeout(search));
+// What was typed just before a page was turned or all was cleared is not searched for once more.
+let searched = "";
+const typed = () => {
+  const now = new URLSearchParams(new FormData(form)).toString();
+  if (now !== searched) search();
+  searched = now;
+};
+
+form.addEventListener("input", calmly(typed));
+form.addEventListener("reset", () => setTimeout(typed));
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   search();

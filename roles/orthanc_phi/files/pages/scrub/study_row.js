@@ -44,7 +44,7 @@ export function studyRow(study, { selectable, chosen, choose, open }) {
     h("td", { class: "date" }, day(study.study_date)),
     h("td", {}, told(study.accession)),
     h("td", {}, modalities(study), told(study.description),
-      h("span", { class: "second" }, `${count(study.series, "series", "series")}, ${count(study.instances, "instance")}`)),
+      h("span", { class: "second date" }, `${count(study.series, "series", "series")}, ${count(study.instances, "instance")}`)),
     h("td", { class: "date" }, moment(study.received_at), h("span", { class: "second" }, study.source ? ["from ", told(study.source)] : "")),
     h("td", {}, badges(study)));
 }
