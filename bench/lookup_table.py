@@ -21,13 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 from lookup_rows import add_rows
-from orthanc_deid import migrate
+from orthanc_deid import database, migrate
 from orthanc_deid.lookup_search import LookupSearch, Search
 from postgres_server import running_postgres
 
 STUDIES, SHORT = 1_000_000, 100_000
 SECONDS = 1.0
 TRIES = 3
+PATIENCE = 2000  # milliseconds; a peer that takes longer is asked once
 
 PEER = """
     SELECT count(*) OVER (), lookup.*, studies.state FROM lookup JOIN studies
@@ -127,39 +128,44 @@ def main() -> int:
 
 
 def _measure(url: sa.URL) -> Iterator[dict[str, str | int]]:
-    engine = sa.create_engine(url)
+    engine = database.connect(url)
     searching = LookupSearch(engine)
+    # The product's driver gives up after some seconds, which the peer may well need.
+    peer = sa.create_engine(url.set(drivername="postgresql+psycopg"))
     for question in QUESTIONS:
-        yield _ask(engine, searching, question)
-    engine.dispose()
+        yield _ask(peer, searching, question)
+    for one in (engine, peer):
+        one.dispose()
 
 
-def _ask(engine: sa.Engine, searching: LookupSearch, question: Question) -> dict[str, str | int]:
+def _ask(plain: sa.Engine, searching: LookupSearch, question: Question) -> dict[str, str | int]:
     search = question.search
     page = searching.page(search)
     for _ in range(question.pages - 1):
         search = Search(search.filters, search.sort, search.descending, page.next)
         page = searching.page(search)
-    seconds = [_seconds(lambda: searching.page(search)) for _ in range(TRIES)]
+    took = [_milliseconds(lambda: searching.page(search)) for _ in range(TRIES)]
     statement = PEER.format(
         where=question.where, order=question.order, offset=100 * (question.pages - 1)
     )
-    peer = [_seconds(lambda: _all(engine, statement)) for _ in range(TRIES)]
+    peer = [_milliseconds(lambda: _all(plain, statement))]
+    if peer[0] < PATIENCE:
+        peer += [_milliseconds(lambda: _all(plain, statement)) for _ in range(TRIES - 1)]
     return {
         "page": question.name,
         "rows": "many" if page.total is None else page.total,
-        "median": sorted(seconds)[TRIES // 2],
-        "slowest": max(seconds),
-        "peer's median": sorted(peer)[TRIES // 2],
+        "median": sorted(took)[TRIES // 2],
+        "slowest": max(took),
+        "peer's median": sorted(peer)[len(peer) // 2],
     }
 
 
 def _all(engine: sa.Engine, statement: str) -> None:
     with engine.connect() as connection:
-        connection.exec_driver_sql(statement.replace("%", "%%")).all()
+        connection.execute(sa.text(statement)).all()
 
 
-def _seconds(action: Callable[[], object]) -> int:
+def _milliseconds(action: Callable[[], object]) -> int:
     start = time.perf_counter()
     action()
     return round(1000 * (time.perf_counter() - start))

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from orthanc_deid import migrate
+from orthanc_deid import database, migrate
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.schema import metadata
 
@@ -101,3 +101,14 @@ def test_subjects_of_the_version_before_keep_their_numbers_and_studies(url: sa.U
     for wrong in ("UPDATE subjects SET number = 0", "UPDATE studies SET subject_id = 99"):
         with pytest.raises(sa.exc.IntegrityError), crosswalk.engine.begin() as connection:
             connection.exec_driver_sql(wrong)
+
+
+def test_a_migration_may_take_longer_than_a_statement_of_the_service(
+    empty_database: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0)
+    with pytest.raises(sa.exc.OperationalError, match="did not answer"):
+        database.connect(empty_database).connect()
+    assert migrate.upgrade(empty_database) == HEAD
+    with pytest.raises(sa.exc.OperationalError, match="did not answer"):
+        database.connect(empty_database).connect()

@@ -46,7 +46,7 @@ export async function askToStart(dialog, studies, { started }) {
 const planRow = (study) => h("tr", { "data-study": study.orthanc_id },
   h("td", {}, told(person(study.patient_name)), h("span", { class: "second" }, told(study.patient_id))),
   h("td", {}, `${day(study.study_date)} `, told(study.description)),
-  h("td", { class: "becomes soft" }, "…"));
+  h("td", { class: "becomes" }, "…"));
 
 /** Look up what each patient will be called; of many, only the first ones. */
 async function showPseudonyms(studies, plan, project) {

@@ -50,7 +50,7 @@ function stamps(dates, hours) {
 
 function axes(ink, line, toDate, hours) {
   const common = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui, sans-serif" };
-  const number = (value) => (value === null ? "" : value.toLocaleString("en-US"));
+  const number = (value) => (value === null ? "" : value.toLocaleString("en-US", { notation: "compact" }));
   return [
     {
       ...common, grid: { show: false }, space: 64, size: hours ? 46 : 32,
@@ -76,13 +76,14 @@ function draw(id, { x, series, kind, zone }) {
   const inks = series.map((_one, at) => colour(HUES[at % HUES.length]));
   const data = [seconds(x), ...(kind === "bars" ? stacked(series) : series.map((one) => one.values))];
   const toDate = (stamp) => uPlot.tzDate(new Date(stamp * 1000), zone ?? "UTC");
-  const margin = kind === "bars" ? 43200 : 0;
+  const [first, last] = [data[0][0], data[0].at(-1)];
+  const margin = kind === "bars" ? 43200 : first === last ? 21600 : 0;
   const options = {
     width: Math.max(place.clientWidth, 240),
     height: HEIGHT,
     tzDate: toDate,
     padding: [12, 14, 0, 0],
-    scales: { x: { range: (_plot, low, high) => [low - margin, high + margin] }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.08, 4)] } },
+    scales: { x: { range: () => [first - margin, last + margin] }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.08, 4)] } },
     axes: axes(ink, line, toDate, Boolean(zone)),
     legend: { show: false },
     cursor: { points: { size: 7 }, drag: { setScale: false, x: false, y: false } },

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg2  # type: ignore[import-untyped]
@@ -34,6 +36,17 @@ def connect(url: str | sa.URL) -> sa.Engine:
         hide_parameters=True,  # the parameters are patients' identifiers
         connect_args={"connect_timeout": 10, "application_name": "orthanc_deid"},
     )
+
+
+@contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """Let this process wait as long as a statement takes, such as an index of millions of rows."""
+    hurried = psycopg2.extensions.get_wait_callback()
+    psycopg2.extensions.set_wait_callback(None)
+    try:
+        yield
+    finally:
+        psycopg2.extensions.set_wait_callback(hurried)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:

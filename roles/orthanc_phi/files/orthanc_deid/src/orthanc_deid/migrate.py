@@ -36,7 +36,7 @@ def upgrade(url: str | sa.URL, revision: str = "head") -> str | None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     engine = database.connect(url)
     try:
-        with engine.connect() as connection:
+        with database.unhurried(), engine.connect() as connection:
             if connection.dialect.name == "postgresql":
                 _wait_for_turn(connection)
             else:
