@@ -92,6 +92,18 @@ def test_pg_hba_lets_in_over_tls_with_a_password_only(render: Render) -> None:
         assert (kind, method) in {("local", "peer"), ("hostssl", "scram-sha-256")}
 
 
+def test_pg_hba_lets_workers_of_other_hosts_in_one_by_one(render: Render) -> None:
+    rules = render(
+        "pg_hba.conf",
+        orthanc_instance_database_clients=["192.0.2.13", "2001:db8::13"],
+        orthanc_instance_databases=[{"name": "philookup", "user": "worker"}],
+    )
+    assert [line.split() for line in rules.splitlines() if "philookup" in line] == [
+        ["hostssl", "philookup", "worker", address, "scram-sha-256"]
+        for address in ("192.0.2.13/32", "2001:db8::13/128")
+    ]
+
+
 def test_accounts_get_their_secrets_and_no_more_rights_than_they_need(render: Render) -> None:
     sql = render(
         "accounts.sql",
