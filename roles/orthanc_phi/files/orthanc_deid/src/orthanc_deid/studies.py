@@ -101,9 +101,10 @@ class Studies(Deliveries):
         else:
             key &= studies.c.orthanc_id.is_(None)
             key &= studies.c.study_instance_uid == study_instance_uid
-        if found := self._select(key):
-            return found[0]
+        # In one go: what a study waits for here is the way to the server and back.
         with self._engine.begin() as connection:
+            if found := _selected(connection, key):
+                return found[0]
             connection.execute(
                 database.insert(connection, projects).values(name=project).on_conflict_do_nothing()
             )
@@ -122,7 +123,7 @@ class Studies(Deliveries):
             )
             if added is not None:
                 add_event(connection, SERVICE, State.RECEIVED, added)
-        return self._select(key)[0]
+            return _selected(connection, key)[0]
 
     def get(self, study_id: int) -> Study | None:
         """Return the study with the crosswalk's own number `study_id`."""
@@ -413,18 +414,24 @@ class Studies(Deliveries):
         return count, oldest
 
     def _select(self, condition: sa.ColumnElement[bool], limit: int | None = None) -> list[Study]:
-        query = (
-            sa.select(*_STUDY_COLUMNS)
-            .select_from(studies.outerjoin(subjects, studies.c.subject_id == subjects.c.id))
-            .where(condition)
-            .order_by(studies.c.id)
-            .limit(limit)
-        )
         with self._engine.connect() as connection:
-            return [
-                Study(**{**row, "state": State(row["state"])})
-                for row in connection.execute(query).mappings()
-            ]
+            return _selected(connection, condition, limit)
+
+
+def _selected(
+    connection: sa.Connection, condition: sa.ColumnElement[bool], limit: int | None = None
+) -> list[Study]:
+    query = (
+        sa.select(*_STUDY_COLUMNS)
+        .select_from(studies.outerjoin(subjects, studies.c.subject_id == subjects.c.id))
+        .where(condition)
+        .order_by(studies.c.id)
+        .limit(limit)
+    )
+    return [
+        Study(**{**row, "state": State(row["state"])})
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def _requeue(
