@@ -80,13 +80,14 @@ molecule-%: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test -s "$*"
 	$(BIN)/python molecule/due_scenarios.py --passed "$*"
 
-bench: setup .cache/bench/ready ## how well and how fast identifiers are taken out, how fast a site is and is deployed, how fast the lookup table is, beside peers: short forms
+bench: setup .cache/bench/ready ## how well and how fast identifiers are taken out, how fast a site is and is deployed, how fast crosswalk and lookup table are, beside peers: short forms
 	.cache/bench/bin/python bench/deid_quality.py --short
 	.cache/bench/bin/python bench/engine.py --short
 	.cache/bench/bin/python bench/pipeline.py --short
 	.cache/bench/bin/python bench/scale.py --short
 	$(BIN)/python bench/converge.py --short
 	$(BIN)/python bench/lookup_table.py --short
+	$(BIN)/python bench/crosswalk.py --short
 
 .cache/bench/ready: bench/requirements.txt roles/orthanc_phi/files/orthanc_deid/requirements.txt
 	$(PYTHON) -m venv .cache/bench
