@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = deployed() if arguments.site is None else standing(arguments.site)
         with chosen as site, Progress(console=console) as progress:
             figures = _measure(site, SHORT if arguments.short else FULL, progress)
-    except (BenchError, OrthancError) as error:
+    except (BenchError, OrthancError, httpx.HTTPError) as error:
         console.print(f"[red]The bench cannot run:[/] {error}", highlight=False)
         return 2
     except KeyboardInterrupt:

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         curves = list(_curves(wanted, size, short=arguments.short, tell=console.print))
         crews = _crews(arguments.site, size, console.print) if "workers" in wanted else []
-    except (BenchError, OrthancError, RuntimeError) as error:
+    except (BenchError, OrthancError, RuntimeError, httpx.HTTPError) as error:
         console.print(f"[red]The bench cannot run:[/] {error}", highlight=False)
         return 2
     except KeyboardInterrupt:

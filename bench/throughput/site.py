@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ from orthanc_deid.orthanc_client import OrthancClient
 ROOT: Final = Path(__file__).resolve().parents[2]
 OWN: Final = Path(__file__).with_name("site_vars.yml")
 _DEMO: Final = ROOT / "inventories/demo"
+_ATTEMPTS: Final = 10
 _REMOVE_ALL: Final = (
     "-e",
     "orthanc_site_remove_data=true",
@@ -108,8 +110,7 @@ class Site:
 
         It lets all go on, or so many as it is told.
         """
-        docker("pause", *self.workers)
-        paused = self.workers
+        paused: list[str] = []
 
         def resume(count: int | None = None) -> None:
             nonlocal paused
@@ -118,6 +119,9 @@ class Site:
                 docker("unpause", *going)
 
         try:
+            for worker in self.workers:
+                _pause(worker)
+                paused.append(worker)
             yield resume
         finally:
             resume()
@@ -161,6 +165,16 @@ def docker(*words: str) -> str:
     if run.returncode:
         raise BenchError(f"docker {' '.join(words)}: {run.stderr.strip()}")
     return run.stdout.strip()
+
+
+def _pause(container: str) -> None:
+    """Pause a container; the kernel fails to freeze one now and then while it begins a process."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(BenchError):
+            docker("pause", container)
+            return
+        time.sleep(1)
+    docker("pause", container)
 
 
 def _playbook(name: str, file: Path, *words: str) -> None:

@@ -24,7 +24,8 @@ from .studies import send
 
 RECEIVERS: Final = ("anon", "disk")
 _LONGEST: Final = 1800  # seconds for any step
-_LOOK: Final = 0.1  # seconds between two looks
+_ATTEMPTS: Final = 5
+_LOOK: Final = 0.25  # seconds between two looks
 Progress = Callable[[int], None]
 
 
@@ -113,15 +114,22 @@ class Journey:
         return taken
 
     def by_orthanc(self, bare: httpx.Client, studies: Sequence[str], instances: int) -> Lap:
-        """Measure Orthanc's own way: anonymize each study, then store it on both peers."""
+        """Measure Orthanc's own way: anonymize each study, then store it on both peers.
+
+        As many studies at a time as there are workers. Where two at a time get into each other's
+        way in the index, Orthanc gives one of them up, and it is asked again.
+        """
 
         def one(study: str) -> str:
-            made = bare.post(f"/studies/{study}/anonymize", json={}).raise_for_status().json()
+            made = _until_success(lambda: bare.post(f"/studies/{study}/anonymize", json={})).json()
             with ThreadPoolExecutor(len(RECEIVERS)) as threads:
-                for answer in threads.map(
-                    lambda kind: bare.post(f"/peers/{kind}/store", json=[made["ID"]]), RECEIVERS
-                ):
-                    answer.raise_for_status()
+                sent = threads.map(
+                    lambda kind: _until_success(
+                        lambda: bare.post(f"/peers/{kind}/store", json=[made["ID"]])
+                    ),
+                    RECEIVERS,
+                )
+                list(sent)
             return str(made["ID"])
 
         with (
@@ -193,6 +201,13 @@ def _post(servers: Sequence[Server], files: Sequence[Path]) -> None:
     for pool, client in zip(pools, clients, strict=True):
         pool.shutdown()
         client.close()
+
+
+def _until_success(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    for _ in range(_ATTEMPTS - 1):
+        if (answer := ask()).is_success:
+            return answer
+    return ask().raise_for_status()
 
 
 def _find(orthanc: httpx.Client, study_instance_uid: str) -> str:

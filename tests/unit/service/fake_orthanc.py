@@ -125,7 +125,8 @@ class FakeOrthanc:
             case "POST", "instances":
                 if self.status in {"Success", "AlreadyStored"} and not self.loses:
                     self.store(request.content)
-                return _json({"Status": self.status})
+                patient, study, _, sop, _ = request.content.decode().split("|")
+                return _json({"Status": self.status, "ID": f"i-{patient}-{study}-{sop}"})
             case "POST", "disk", "studies", key, "write":
                 count = sum(self._of(data) == key for data in self.instances.values())
                 present = min(count, self.disk_room)
@@ -148,6 +149,10 @@ class FakeOrthanc:
                 return _json([{"Instances": instances, "MainDicomTags": {"Modality": "MR"}}])
             case "GET", "instances", key, "metadata" if key in self.instances:
                 return _json({"RemoteAET": self.sender} if self.sender else {})
+            case "GET", "studies", key, "instances" if (
+                key in self.updates and request.url.params.get("expand") == "false"
+            ):
+                return _json([i for i, d in self.instances.items() if self._of(d) == key])
             case "GET", "studies", key, "instances" if key in self.updates:
                 return _json(
                     [
