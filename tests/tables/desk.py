@@ -51,6 +51,7 @@ PAGES = Path(page_files.__file__).parents[2] / "orthanc_phi/files/pages"
 OFFERS = {
     "anonymize": ("POST", f"/deid/v1/studies/{'-'.join(['0' * 8] * 5)}/anonymize"),
     "release": ("POST", f"/deid/v1/studies/{'-'.join(['0' * 8] * 5)}/release"),
+    "fetch": ("POST", "/deid/v1/fetches"),
     "lookup": ("GET", "/extra/lookup/master/lookuptable.html"),
     "review": ("GET", "/extra/review/quarantine.html"),
     "work": ("GET", "/extra/work/work.html"),

@@ -69,6 +69,8 @@ export async function start() {
   }
   setZone(me.zone);
   main.before(header(me));
+  // In a narrow window the ways are a strip that is wider than it.
+  document.querySelector("header.site [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.body.dataset.ready = "";
   return me;
 }

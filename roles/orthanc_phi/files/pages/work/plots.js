@@ -82,7 +82,7 @@ function draw(id, { x, series, kind, zone }) {
     width: Math.max(place.clientWidth, 240),
     height: HEIGHT,
     tzDate: toDate,
-    padding: [12, 14, 0, 0],
+    padding: [12, 24, 0, 0],
     scales: { x: { range: () => [first - margin, last + margin] }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.08, 4)] } },
     axes: axes(ink, line, toDate, Boolean(zone)),
     legend: { show: false },
