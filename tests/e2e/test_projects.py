@@ -55,6 +55,7 @@ def rows(name: str, **headers: str) -> set[str]:
     """Return the projects in which a person finds the patient in the lookup table."""
     content: dict[str, Any] = {"filters": {"patient_id": PATIENT}}
     with person(name) as who:
+        headers["X-Page-Token"] = page_token(who)
         found = who.post(f"{API}/lookup", json=content, headers=headers).raise_for_status().json()
     return {row["project"] for row in found["rows"]}
 
