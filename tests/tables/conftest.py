@@ -22,6 +22,16 @@ REGISTRY = "https://registry.npmjs.org/"
 FETCH = Path(__file__).parents[2] / (
     "roles/container_host/files/orthanc_phi/fetch_browser_libraries.py"
 )
+_HELD = """
+    INSERT INTO held_studies (orthanc_id, last_update, study_instance_uid, patient_name, patient_id,
+    birth_date, accession, study_date, description, modalities, source, folded_patient,
+    folded_description, series, instances, received_at)
+    SELECT lpad(to_hex(study_id), 8, '0') || '-00000000-00000000-00000000-00000000', '1',
+    study_instance_uid, patient_name, patient_id, '19610423', accession,
+    replace(study_date, '-', ''), 'CT Thorax (' || study_id || ')', ' CT ', 'CT' || study_id % 5,
+    folded_name || ' ' || lower(patient_id), 'ct thorax (' || study_id || ')', 3, 120,
+    now() - study_id * interval '1 minute' FROM lookup WHERE study_id <= :studies
+"""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -51,6 +61,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory, libraries: Path) -> Iterator[
         opened = Desk(url, tmp_path_factory.mktemp("spool"), libraries)
         yield opened
         opened.crosswalk.close()
+
+
+@pytest.fixture(scope="module")
+def held(desk: Desk) -> Iterator[None]:
+    """Let PHI hold a study for each row of the lookup table."""
+    with desk.crosswalk.engine.begin() as connection:
+        connection.execute(sa.text(_HELD), {"studies": STUDIES})
+        connection.execute(sa.text("ANALYZE held_studies"))
+    yield
+    with desk.crosswalk.engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM held_studies"))
 
 
 @pytest.fixture(scope="session")

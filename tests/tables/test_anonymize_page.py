@@ -5,38 +5,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 from playwright.sync_api import Locator, Page, expect
 
 from orthanc_deid.states import State
 
-from .desk import STUDIES, Desk, Open
+from .desk import Desk, Open
+
+pytestmark = pytest.mark.usefixtures("held")
 
 PAGE = "scrub/study_anonymize.html"
 ONE = "00000007-00000000-00000000-00000000-00000000"
-_HELD = """
-    INSERT INTO held_studies (orthanc_id, last_update, study_instance_uid, patient_name, patient_id,
-    birth_date, accession, study_date, description, modalities, source, folded_patient,
-    folded_description, series, instances, received_at)
-    SELECT lpad(to_hex(study_id), 8, '0') || '-00000000-00000000-00000000-00000000', '1',
-    study_instance_uid, patient_name, patient_id, '19610423', accession,
-    replace(study_date, '-', ''), 'CT Thorax (' || study_id || ')', ' CT ', 'CT' || study_id % 5,
-    folded_name || ' ' || lower(patient_id), 'ct thorax (' || study_id || ')', 3, 120,
-    now() - study_id * interval '1 minute' FROM lookup WHERE study_id <= :studies
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _held(desk: Desk) -> Iterator[None]:
-    with desk.crosswalk.engine.begin() as connection:
-        connection.execute(sa.text(_HELD), {"studies": STUDIES})
-        connection.execute(sa.text("ANALYZE held_studies"))
-    yield
-    with desk.crosswalk.engine.begin() as connection:
-        connection.execute(sa.text("DELETE FROM held_studies"))
 
 
 def row_of(page: Page, number: int) -> Locator:

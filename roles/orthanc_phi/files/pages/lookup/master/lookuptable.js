@@ -137,7 +137,19 @@ document.getElementById("table").addEventListener("input", (event) => {
 });
 clear.addEventListener("click", () => table.clearHeaderFilter());
 
+/** Tabulator's roles for the heads of groups and for the part that scrolls are none of ARIA's. */
+function mendRoles() {
+  for (const group of document.querySelectorAll("#table [role=columngroup]")) {
+    group.setAttribute("role", "presentation");
+    for (const name of ["aria-sort", "aria-title"]) group.removeAttribute(name);
+  }
+  document.getElementById("table").removeAttribute("aria-owns");
+  document.querySelector("#table .tabulator-tableholder").setAttribute("role", "rowgroup");
+  document.querySelector("#table .tabulator-table").setAttribute("role", "presentation");
+}
+
 table.on("tableBuilt", () => {
+  mendRoles();
   const sheet = document.querySelector("#columns .sheet");
   fill(sheet, [...real, ...anonymous, ...study].map(({ field }) =>
     h("label", { class: "inline" },
