@@ -81,8 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.short and not arguments.site and not arguments.only:
         wanted.discard("workers")
     size = SHORT if arguments.short else FULL
+    # A table must be readable whole, also in a log.
+    output = Console(width=None if sys.stdout.isatty() else 150)
+    curves: list[Curve] = []
     try:
-        curves = list(_curves(wanted, size, short=arguments.short, tell=console.print))
+        for curve in _curves(wanted, size, short=arguments.short, tell=console.print):
+            output.print(curve.table())
+            curves.append(curve)
         crews = _crews(arguments.site, size, console.print) if "workers" in wanted else []
     except (BenchError, OrthancError, RuntimeError, httpx.HTTPError) as error:
         console.print(f"[red]The bench cannot run:[/] {error}", highlight=False)
@@ -90,14 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("stopped; what the bench made is removed")
         return 130
-    # A table must be readable whole, also in a log.
-    Console(width=None if sys.stdout.isatty() else 150).print(
-        *(curve.table() for curve in curves), *([_crew_table(crews)] if crews else [])
-    )
-    if arguments.plots:
-        arguments.plots.mkdir(parents=True, exist_ok=True)
-        for curve in curves:
-            console.print(f"drawn: {curve.plot(arguments.plots)}")
+    if crews:
+        output.print(_crew_table(crews))
     told = [sentence for curve in curves for sentence in curve.faster_than_work()]
     if arguments.json:
         figures = {
@@ -107,6 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             "faster_than_work": told,
         }
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if arguments.plots:
+        arguments.plots.mkdir(parents=True, exist_ok=True)
+        for curve in curves:
+            console.print(f"drawn: {curve.plot(arguments.plots)}")
     for sentence in told:
         console.print(f"[red]grows faster than the work:[/] {sentence}", highlight=False)
     return 0

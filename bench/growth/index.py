@@ -24,6 +24,8 @@ from speed.series import sr
 
 from .curve import Curve, usual_ms
 
+# Orthanc closes a kept connection after 1 s; one that is as old must not be used again.
+_LIMITS: Final = httpx.Limits(keepalive_expiry=0.5)
 _STEP: Final = 103  # rows of a study: patient, study, series and 100 instances
 _INSTANCES: Final = 100
 _PLUGINS: Final = "/usr/share/orthanc/plugins"
@@ -76,7 +78,7 @@ def measure(sizes: Sequence[int], progress: Callable[[str], None]) -> Curve:
     with (
         running_postgres(fsync=True) as server,
         orthanc_container.running(image, _settings(server), host_network=True) as url,
-        httpx.Client(base_url=url, timeout=60) as orthanc,
+        httpx.Client(base_url=url, timeout=60, limits=_LIMITS) as orthanc,
     ):
         engine = sa.create_engine(server)
         new = _new_instances()

@@ -20,6 +20,7 @@ from postgres_server import running_postgres
 
 from .curve import Curve, usual, usual_ms
 
+_LENGTH = "its length and the oldest in it"
 _LIST = "look for studies without a job, all of them"
 _STUDIES = (
     "INSERT INTO studies (project, orthanc_id, state, created_at, updated_at) "
@@ -49,7 +50,7 @@ def measure(sizes: Sequence[int], progress: Callable[[str], None]) -> Curve:
                 for name, cost in _costs(crosswalk, queue, parameters, size).items():
                     costs[name].append(cost)
         crosswalk.close()
-    return Curve("queue", "waiting studies", sizes, costs, frozenset({_LIST}))
+    return Curve("queue", "waiting studies", sizes, costs, frozenset({_LENGTH, _LIST}))
 
 
 def _parameters(server: sa.URL) -> dict[str, object]:
@@ -82,7 +83,7 @@ def _costs(
             lambda: queue.put(studies.add(orthanc_id=f"new-{size}-{next(new)}").id)
         ),
         "the next job taken and ended": asyncio.run(_take_and_end(parameters)),
-        "its length and the oldest in it": usual_ms(studies.backlog, 10),
+        _LENGTH: usual_ms(studies.backlog, 10),
         _LIST: asyncio.run(_look(parameters, crosswalk)),
     }
 

@@ -14,7 +14,7 @@ import httpx
 
 from orthanc_deid.destination_config import Server
 from orthanc_deid.destinations_orthanc import CONNECTIONS
-from orthanc_deid.orthanc_client import OrthancClient
+from orthanc_deid.orthanc_client import LIMITS, OrthancClient
 from orthanc_deid.tls import client_context
 
 from . import bare_phi
@@ -176,6 +176,7 @@ def http_client(server: Server) -> httpx.Client:
         auth=(server.user, server.password),
         verify=client_context(str(server.ca)),
         timeout=_LONGEST,
+        limits=LIMITS,
     )
 
 
