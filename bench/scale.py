@@ -17,7 +17,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,11 +141,14 @@ def _crosswalk(*, short: bool, tell: Tell) -> Curve:
     return crosswalk_curve(json.loads(text))
 
 
-def crosswalk_curve(rows: Sequence[dict[str, Any]]) -> Curve:
-    """Return the rows of `bench/crosswalk.py` as a curve over the number of subjects."""
-    names = [name for name in rows[0] if name not in {"subjects", "studies", "memory"}]
-    costs = {name: [float(row[name]) for row in rows] for name in names}
-    return Curve("crosswalk", "subjects", [int(row["subjects"]) for row in rows], costs)
+def crosswalk_curve(told: Mapping[str, Any]) -> Curve:
+    """Return what `bench/crosswalk.py` writes as JSON as a curve over the number of studies."""
+    sizes = sorted(told["ms"], key=int)
+    costs: dict[str, list[float]] = defaultdict(list)
+    for size in sizes:
+        for figure in told["ms"][size]:
+            costs[figure["name"]].append(float(figure["median"]))
+    return Curve("crosswalk", "studies", [int(size) for size in sizes], costs)
 
 
 def _crews(file: Path | None, size: Size, tell: Tell) -> list[Crew]:

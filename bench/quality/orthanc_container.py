@@ -45,24 +45,26 @@ def running(
         settings: what its configuration holds besides.
         host_network: whether it reaches what listens on this machine alone.
     """
-    own = {"HttpPort": PORT, "RemoteAccessAllowed": False} if host_network else {}
-    published = ("--publish", f"127.0.0.1:{PORT}:8042")
+    # Two benches may run at a time.
+    name, port = (f"{NAME}-host", PORT + 100) if host_network else (NAME, PORT)
+    own = {"HttpPort": port, "RemoteAccessAllowed": False} if host_network else {}
+    published = ("--publish", f"127.0.0.1:{port}:8042")
     network = ("--network", "host") if host_network else published
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         merged = {**_SETTINGS, **own, **(settings or {})}
         (Path(directory) / "orthanc.json").write_text(json.dumps(merged))
-        _docker("rm", "--force", NAME)
+        _docker("rm", "--force", name)
         _docker(
-            *("run", "--detach", "--name", NAME, *network),
+            *("run", "--detach", "--name", name, *network),
             *("--volume", f"{directory}:/etc/orthanc:ro", found),
         )
         try:
-            url = f"http://127.0.0.1:{PORT}"
+            url = f"http://127.0.0.1:{port}"
             _wait_for(url)
             yield url
         finally:
-            _docker("rm", "--force", "--volumes", NAME)
+            _docker("rm", "--force", "--volumes", name)
 
 
 def _wait_for(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from growth.curve import Curve, usual
+from scale import crosswalk_curve
 
 
 def curve(*costs: float, of_all: bool = False) -> Curve:
@@ -35,3 +36,15 @@ def test_the_exponent_is_one_where_ten_times_as_much_costs_ten_times_as_much() -
 
 def test_a_disturbed_round_does_not_count() -> None:
     assert usual([0.001] * 9 + [5.0]) == 1.0
+
+
+def test_the_figures_of_the_crosswalks_bench_become_a_curve() -> None:
+    told = {
+        "ms": {
+            "5000000": [{"name": "look-up", "median": 1.5, "most": 2.0, "limit": 5.0}],
+            "5000": [{"name": "look-up", "median": 1.0, "most": 2.0, "limit": 5.0}],
+        },
+        "MiB": [106, 107],
+    }
+    curve = crosswalk_curve(told)
+    assert (curve.sizes, curve.costs) == ([5000, 5_000_000], {"look-up": [1.0, 1.5]})
