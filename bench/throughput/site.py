@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -184,15 +185,21 @@ def _playbook(name: str, file: Path, *words: str) -> None:
         *("--skip-tags", "apache"),
     ]
     collections = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks/collections")}
-    run = subprocess.run(
+    # In a session of its own: Ctrl-C is for the bench, which ends all of it and then removes.
+    process = subprocess.Popen(
         command,
         cwd=ROOT,
         env={**os.environ, **collections},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        # Ctrl-C is for the bench, which then removes what it made.
-        start_new_session=name == "remove",
+        start_new_session=True,
     )
-    if run.returncode:
-        raise BenchError(f"{' '.join(command)} failed:\n{run.stdout[-3000:]}{run.stderr[-2000:]}")
+    try:
+        told, _ = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+        raise
+    if process.returncode:
+        raise BenchError(f"{' '.join(command)} failed:\n{told[-5000:]}")
