@@ -125,8 +125,7 @@ class FakeOrthanc:
             case "POST", "instances":
                 if self.status in {"Success", "AlreadyStored"} and not self.loses:
                     self.store(request.content)
-                patient, study, _, sop, _ = request.content.decode().split("|")
-                return _json({"Status": self.status, "ID": f"i-{patient}-{study}-{sop}"})
+                return _json({"Status": self.status})
             case "POST", "disk", "studies", key, "write":
                 count = sum(self._of(data) == key for data in self.instances.values())
                 present = min(count, self.disk_room)

@@ -28,29 +28,20 @@ class OrthancDestination:
     ) -> None:
         """Send what is not there yet, then compare the whole study with what is there."""
 
-        def send(uid: str) -> str:
+        def send(path: Path) -> None:
             going_on()
-            return self._client.upload(files[uid].read_bytes())
+            self._client.upload(path.read_bytes())
 
         present = self._client.sop_instance_uids(study_instance_uid)
-        new = [uid for uid in files if uid not in present]
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=self.name) as threads:
-            sent = dict(zip(new, threads.map(send, new), strict=True))
-        if present:
-            missing = files.keys() - self._client.sop_instance_uids(study_instance_uid)
-        else:
-            # All were sent just now, and the destination told what it calls each of them.
-            held = self._held(study_instance_uid)
-            missing = {uid for uid, instance in sent.items() if instance not in held}
+            for _ in threads.map(send, [path for uid, path in files.items() if uid not in present]):
+                pass
+        # By the SOP Instance UIDs that it tells, since it may have changed what it took.
+        missing = files.keys() - self._client.sop_instance_uids(study_instance_uid)
         if missing:
             raise TransientError(
                 f"{self.name} took {len(files)} instances, but {len(missing)} are not there"
             )
-
-    def _held(self, study_instance_uid: str) -> set[str]:
-        """Return what the destination calls the instances that it holds of a study now."""
-        studies = self._client.find_studies(study_instance_uid)
-        return {one for study in studies for one in self._client.instance_ids(study)}
 
     def withdraw(self, study_instance_uid: str) -> None:
         """Delete the study, and look whether it is gone."""

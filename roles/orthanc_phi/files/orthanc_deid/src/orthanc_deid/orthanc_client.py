@@ -238,12 +238,8 @@ class OrthancClient:
         """Return the DICOM file of an instance."""
         return self._request("GET", f"/instances/{instance_id}/file").content
 
-    def upload(self, dicom: bytes) -> str:
-        """Store one instance; returns what Orthanc calls it.
-
-        Raises:
-            TransientError: it is not there afterwards.
-        """
+    def upload(self, dicom: bytes) -> None:
+        """Store one instance; raises `TransientError` unless it is there afterwards."""
         answer = self._json("POST", "/instances", content=dicom)
         # An instance that a filter of the target dropped is answered with 200 as well. Whoever
         # mends the filter does so there, and nobody has to think of the study then.
@@ -254,7 +250,6 @@ class OrthancClient:
                 f"{'without a status' if status is None else status}; "
                 "look at its log and its filters"
             )
-        return str(answer.get("ID", ""))
 
     def delete_study(self, orthanc_id: str) -> None:
         """Delete a study; it may be gone already."""
