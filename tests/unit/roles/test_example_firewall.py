@@ -14,10 +14,10 @@ import yaml
 
 Ansible = Callable[..., subprocess.CompletedProcess[str]]
 ADDRESSES = {
-    "phi.example.org": "192.0.2.10",
-    "anon.example.org": "192.0.2.11",
-    "disk.example.org": "192.0.2.12",
-    "phi2.example.org": "192.0.2.13",
+    "phi.example.org": "198.51.100.10",
+    "anon.example.org": "198.51.100.11",
+    "disk.example.org": "198.51.100.12",
+    "phi2.example.org": "198.51.100.13",
 }
 PHI, ANON, DISK, WORKERS = ADDRESSES.values()
 
