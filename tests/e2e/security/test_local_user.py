@@ -55,7 +55,7 @@ def processes(container: str) -> list[str]:
     told = deployed.inspect(container)
     first = str(told["State"]["Pid"])
     children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-    return [first, *(children[:1] if told["HostConfig"]["Init"] else [])]
+    return [first, *(children[:1] if told["HostConfig"].get("Init") else [])]
 
 
 @pytest.mark.attack(
