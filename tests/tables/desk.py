@@ -126,7 +126,9 @@ class Desk:
         admission = Admission(self.crosswalk.studies, self, automatic=True)
         for study in self.phi.studies():
             admission.consider(self.phi.client().study(study))
-        while self.crosswalk.studies.in_states(UNFINISHED):
+        deadline = time.monotonic() + 120
+        while left := self.crosswalk.studies.in_states(UNFINISHED):
+            assert time.monotonic() < deadline, f"not worked on: {left}"
             time.sleep(0.05)
 
     def answer(self, method: str, path: str, account: str, body: bytes) -> Answer:
