@@ -80,13 +80,13 @@ def test_only_what_is_new_or_changed_or_lost_is_done_again(
 ) -> None:
     assert run(tree, "out", "--jobs", "1") == 0
     before = content(tree / "out")
-    inodes = {name: (tree / "out" / name).stat().st_ino for name in before}
+    times = {name: (tree / "out" / name).stat().st_ctime_ns for name in before}
     (tree / "in/new.dcm").write_bytes(instance(1, 99, patient=0))
     (tree / "out/0/001.dcm").unlink()  # of the last study
     assert run(tree, "out", "--jobs", "1") == 0
     after = content(tree / "out")
     assert after.keys() == before.keys() | {"new.dcm"}
-    changed = {n for n in before if (tree / "out" / n).stat().st_ino != inodes[n]}
+    changed = {n for n in before if (tree / "out" / n).stat().st_ctime_ns != times[n]}
     assert changed == {f"{n}/{s}.dcm" for n in range(INSTANCES) for s in ("001", "012")}
     assert f"{STUDIES * INSTANCES + 1} instances written" in capsys.readouterr().err
 
