@@ -95,8 +95,8 @@ def test_instances_that_come_after_the_delivery_are_delivered_too() -> None:
     assert set(deployed.send(study[:4])) == {SUCCESS}
     new_uid = deployed.delivered(study[0].StudyInstanceUID, 4)
     assert set(deployed.send(study)) == {SUCCESS}
-    deployed.wait_for("all six are in the tree", lambda: len(deployed.files_on_disk(new_uid)) == 6)
-    assert len(deployed.files_on_anon(new_uid)) == 6
+    assert deployed.delivered(study[0].StudyInstanceUID, 6) == new_uid
+    assert len(deployed.files_on_anon(new_uid)) == len(deployed.files_on_disk(new_uid)) == 6
 
 
 def test_a_study_waits_for_a_destination_that_is_down() -> None:
