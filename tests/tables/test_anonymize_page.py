@@ -61,7 +61,7 @@ def test_base_name_destinations_and_review_are_chosen(visit: Open) -> None:
     expect(shown_first).to_be_disabled()
     expect(dialog.get_by_role("checkbox", name="anon")).to_have_count(0)
     dialog.get_by_label("Base name").select_option("default")
-    dialog.get_by_label("Send it to the destinations at once").check()
+    expect(dialog.get_by_label("Send it to the destinations at once")).to_be_checked()
     dialog.get_by_role("checkbox", name="disk").uncheck()
     dialog.get_by_label("Profile").select_option("basic")
     dialog.get_by_label("Note").fill("a test")

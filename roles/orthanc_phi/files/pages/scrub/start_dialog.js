@@ -75,13 +75,17 @@ async function offerChoices(form, studies, { looked, startButton }) {
   const first = offered.find((one) => joined.size === 1 && joined.has(one.project)) ?? offered[0];
   const destinations = h("fieldset", { hidden: true });
   const review = form.elements.review;
+  let wanted = review.value;
+  for (const button of review) button.addEventListener("change", () => { wanted = button.value; });
   const choose = (one) => {
     const several = one && one.destinations.length > 1;
     destinations.hidden = !several;
     fill(destinations, h("legend", {}, "Send to"), several ? h("div", { class: "row" }, one.destinations.map((name) =>
       h("label", { class: "inline" }, h("input", { type: "checkbox", name: "destination", value: name, checked: true, onchange: check }), name))) : "");
-    for (const button of review) button.disabled = Boolean(one?.review);
-    if (one?.review) review.value = "first";
+    for (const button of review) {
+      button.disabled = Boolean(one?.review);
+      button.checked = button.value === (one?.review ? "first" : wanted);
+    }
     check();
   };
   const check = () => {
