@@ -57,7 +57,7 @@ def _run_command(container: dict[str, Any]) -> Iterator[str]:
     yield from ("--hostname", config["Hostname"], "--user", config["User"], "--read-only")
     yield from ("--network", host["NetworkMode"], "--memory", str(host["Memory"]))
     yield from ("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
-    yield from ("--init",) if host["Init"] else ()
+    yield from ("--init",) if host.get("Init") else ()
     yield from ("--entrypoint", config["Entrypoint"][0])
     for name, value in config["Labels"].items():
         yield from ("--label", f"{name}={value}")

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from containers import Containers
+from throughput import site
 
-ROOT = Path(__file__).resolve().parents[1]
 TRIES = 3
 TIMES_FACTS, PART_OF_FIRST = 8.0, 0.25
 SITE = {
@@ -56,7 +54,6 @@ CONTAINERS = (
     "bench-phi-worker-1", "bench-phi-worker-2",
 )  # fmt: skip
 KINDS = ("--tags", "anon,disk,phi")
-REMOVE = json.dumps({"orthanc_site_remove_data": True, "orthanc_site_remove_backups": True})
 GATHER = """
 - hosts: orthanc_phi:orthanc_anon:orthanc_disk
   gather_facts: true
@@ -91,31 +88,15 @@ class Playbooks:
         self.gather, self.images = scratch / "gather.yml", scratch / "images.yml"
         self.gather.write_text(GATHER)
         self.images.write_text(IMAGES)
-        self.site = ROOT / "playbooks/site.yml"
 
     def run(self, playbook: Path, *arguments: str) -> int:
-        """Run a playbook; returns how many of its tasks changed something.
-
-        Raises:
-            SystemExit: it failed; what it printed stands before.
-        """
-        command = [
-            str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventories/demo",
-            str(playbook), "-e", f"@{self._variables}", *arguments,
-        ]  # fmt: skip
-        collections = str(ROOT / "playbooks/collections")
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections}
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            print(done.stdout[-8000:], done.stderr[-2000:], file=sys.stderr)
-            raise SystemExit(f"bench/converge.py: {' '.join(command)} failed")
-        return sum(int(word[8:]) for word in done.stdout.split() if word.startswith("changed="))
+        """Run a playbook; returns how many of its tasks changed something."""
+        told = site.playbook(playbook, self._variables, *arguments)
+        return sum(int(word[8:]) for word in told.split() if word.startswith("changed="))
 
     def remove(self) -> None:
         """Remove the site with its data; images stay."""
-        self.run(ROOT / "playbooks/remove.yml", "-e", REMOVE)
+        site.remove(self._variables)
 
 
 def main() -> int:
@@ -124,8 +105,12 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="try everything once only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, deployable(Path(scratch)) as playbooks:
-        figures = list(measure(playbooks, 1 if arguments.short else TRIES))
+    try:
+        with tempfile.TemporaryDirectory() as scratch, deployable(Path(scratch)) as playbooks:
+            figures = list(measure(playbooks, 1 if arguments.short else TRIES))
+    except site.BenchError as error:
+        print(f"bench/converge.py: {error}", file=sys.stderr)
+        return 1
     if arguments.json:
         rows = [vars(figure) for figure in figures]
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -152,20 +137,20 @@ def deployable(scratch: Path) -> Iterator[Playbooks]:
 def measure(playbooks: Playbooks, tries: int) -> Iterator[Figure]:
     """Yield each figure, in the order in which they have to be taken."""
 
-    def site(*arguments: str) -> Callable[[], int]:
-        return lambda: playbooks.run(playbooks.site, *KINDS, *arguments)
+    def deploy(*arguments: str) -> Callable[[], int]:
+        return lambda: playbooks.run(Path("playbooks/site.yml"), *KINDS, *arguments)
 
     yield best("gather facts only", lambda: playbooks.run(playbooks.gather), tries)
-    yield best("first run, images present", site(), 1)
-    yield best("second run", site(), tries)
+    yield best("first run, images present", deploy(), 1)
+    yield best("second run", deploy(), tries)
     ages = itertools.count(60)
 
     def another_age() -> int:
-        return site("-e", f"orthanc_anon_stable_age={next(ages)}")()
+        return deploy("-e", f"orthanc_anon_stable_age={next(ages)}")()
 
     yield best("one setting changed", another_age, tries)
-    site()()
-    yield best("check run", site("--check", "--diff"), tries)
+    deploy()()
+    yield best("check run", deploy("--check", "--diff"), tries)
     containers = Containers(CONTAINERS)
     yield best("docker run of the same containers", containers.start_anew, tries)
 

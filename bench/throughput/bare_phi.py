@@ -37,17 +37,8 @@ def running(site: Site) -> Iterator[Server]:
         settings = Path(folder) / "orthanc"
         _write_settings(site, settings)
         docker(
-            *(
-                "run",
-                "--detach",
-                "--name",
-                name,
-                "--network",
-                phi,
-                "--read-only",
-                "--tmpfs",
-                "/tmp",
-            ),
+            *("run", "--detach", "--name", name, "--network", phi),
+            *("--read-only", "--tmpfs", "/tmp"),
             *("--user", known["Config"]["User"], "--memory", str(known["HostConfig"]["Memory"])),
             *("--publish", f"127.0.0.1:{HTTP_PORT}:8042"),
             *("--publish", f"127.0.0.1:{DICOM_PORT}:4242"),

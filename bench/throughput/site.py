@@ -26,12 +26,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 OWN: Final = Path(__file__).with_name("site_vars.yml")
 _DEMO: Final = ROOT / "inventories/demo"
 _ATTEMPTS: Final = 10
-_REMOVE_ALL: Final = (
-    "-e",
-    "orthanc_site_remove_data=true",
-    "-e",
-    "orthanc_site_remove_backups=true",
-)
+# The bench reaches the Orthancs past Apache.
+_KINDS: Final = ("--skip-tags", "apache")
 
 
 class BenchError(Exception):
@@ -132,10 +128,10 @@ class Site:
 def deployed(file: Path = OWN, workers: int = 2) -> Iterator[Site]:
     """Deploy a site, and remove it with everything in it however the bench ends."""
     try:
-        _playbook("site", file, "-e", f"orthanc_phi_workers={workers}")
+        playbook("playbooks/site.yml", file, "-e", f"orthanc_phi_workers={workers}", *_KINDS)
         yield Site(file, workers)
     finally:
-        _playbook("remove", file, *_REMOVE_ALL)
+        remove(file, *_KINDS)
 
 
 @contextlib.contextmanager
@@ -178,11 +174,26 @@ def _pause(container: str) -> None:
     docker("pause", container)
 
 
-def _playbook(name: str, file: Path, *words: str) -> None:
+def remove(file: Path, *words: str) -> None:
+    """Remove a site with its data and backups; images stay."""
+    both = ("orthanc_site_remove_data=true", "orthanc_site_remove_backups=true")
+    playbook("playbooks/remove.yml", file, "-e", " ".join(both), *words)
+
+
+def playbook(path: str | Path, file: Path, *words: str) -> str:
+    """Run a playbook on a site; returns what it prints.
+
+    Args:
+        path: the playbook, from the top of the project.
+        file: the variables of the site.
+        words: further arguments.
+
+    Raises:
+        BenchError: it failed.
+    """
     command = [
         str(ROOT / ".venv/bin/ansible-playbook"),
-        *("-i", str(_DEMO), f"playbooks/{name}.yml", "-e", f"@{file.resolve()}", *words),
-        *("--skip-tags", "apache"),
+        *("-i", str(_DEMO), str(path), "-e", f"@{file.resolve()}", *words),
     ]
     collections = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks/collections")}
     # In a session of its own: Ctrl-C is for the bench, which ends all of it and then removes.
@@ -203,3 +214,4 @@ def _playbook(name: str, file: Path, *words: str) -> None:
         raise
     if process.returncode:
         raise BenchError(f"{' '.join(command)} failed:\n{told[-5000:]}")
+    return told

@@ -230,8 +230,8 @@ class StudyRoutes:
         """Return the study as each project has it that is seen, or only the one that is named."""
         known = [
             study
-            for study in self._studies.of_orthanc(orthanc_id)
-            if project in {None, study.project} and request.sees(study.project)
+            for study in self._studies.of_orthanc(orthanc_id, request.projects)
+            if project in {None, study.project}
         ]
         if not known:
             raise ApiError(404, "this study is not known to the crosswalk yet")

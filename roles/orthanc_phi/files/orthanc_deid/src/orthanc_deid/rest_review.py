@@ -149,7 +149,7 @@ class ReviewRoutes:
 
     def _find(self, request: Request, orthanc_id: str) -> Study:
         """Return the study as the project has it in which it waits, else as the first has it."""
-        known = [one for one in self._studies.of_orthanc(orthanc_id) if request.sees(one.project)]
+        known = self._studies.of_orthanc(orthanc_id, request.projects)
         if not known:
             raise ApiError(404, "this study is not known to the crosswalk yet")
         return next((study for study in known if study.state in WAITING), known[0])

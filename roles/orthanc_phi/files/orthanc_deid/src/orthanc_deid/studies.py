@@ -133,14 +133,18 @@ class Studies(Deliveries):
     def find_orthanc(self, orthanc_id: str, projects: frozenset[str] | None = None) -> Study | None:
         """Return the study with this identifier of Orthanc, as the first of its projects has it.
 
-        `projects` are those that may be seen.
+        `projects` are those that may be seen; None is all.
         """
-        found = self.of_orthanc(orthanc_id)
-        return next((one for one in found if projects is None or one.project in projects), None)
+        found = self.of_orthanc(orthanc_id, projects)
+        return found[0] if found else None
 
-    def of_orthanc(self, orthanc_id: str) -> list[Study]:
-        """Return the study with this identifier of Orthanc, as each of its projects has it."""
-        return self._select(studies.c.orthanc_id == orthanc_id)
+    def of_orthanc(self, orthanc_id: str, projects: frozenset[str] | None = None) -> list[Study]:
+        """Return the study with this identifier of Orthanc, as each of its projects has it.
+
+        `projects` are those that may be seen; None is all.
+        """
+        key = studies.c.orthanc_id == orthanc_id
+        return self._select(sa.and_(key, *within(studies.c.project, projects)))
 
     def find(self, name: str, project: str | None = None) -> Study | None:
         """Return the study called `name`: its number here, a StudyInstanceUID or Orthanc's id.
@@ -178,7 +182,7 @@ class Studies(Deliveries):
         wanted = sa.and_(studies.c.state.in_(list(states)), *within(studies.c.project, projects))
         if newest:
             ids = sa.select(studies.c.id).where(wanted).order_by(studies.c.id.desc()).limit(newest)
-            wanted = sa.and_(studies.c.id.in_(ids))
+            return self._select(studies.c.id.in_(ids))
         return self._select(wanted)
 
     def page(
