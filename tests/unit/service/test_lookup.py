@@ -82,7 +82,7 @@ def test_what_a_database_cannot_keep_is_left_out_of_a_name(crosswalk: Crosswalk)
 NAMES = {
     "Müller^Jürgen": "jurgen MULLER",
     "Yamada^Tarou=山田^太郎=やまだ^たろう": "山田",
-    "Suzuki^Ichiro=鈴木^一郎": "郎 鈴",
+    "Suzuki^Ichiro=鈴木^一郎": "一 鈴",
     "כהן^נועה": "כהן",
     "<script>alert('1')</script>^\"Bob\"": "<script>",
     "100%^Sure_": "100% sure_",
@@ -95,6 +95,16 @@ def test_a_name_is_found_by_its_words(crosswalk: Crosswalk) -> None:
         kept(crosswalk, f"MRN-{number}", patient_name=name)
     found = [rows(crosswalk, patient_name=words) for words in NAMES.values()]
     assert found == [[f"MRN-{number}"] for number in range(len(NAMES))]
+
+
+def test_one_or_two_letters_begin_a_word(crosswalk: Crosswalk) -> None:
+    kept(crosswalk, "MRN-1", patient_name="Xu^Ling")
+    kept(crosswalk, "MRN-2", patient_name="Li^Xuan")
+    kept(crosswalk, "AM-3", patient_name="Felix^Sulin")
+    assert rows(crosswalk, patient_name="xu") == ["MRN-1", "MRN-2"]
+    assert rows(crosswalk, patient_name="x li") == ["MRN-1", "MRN-2"]
+    assert rows(crosswalk, patient_name="lix") == ["AM-3"]
+    assert rows(crosswalk, patient_id="m") == ["MRN-1", "MRN-2"]
 
 
 FILTERS = [

@@ -26,6 +26,8 @@ COUNTED: Final = 20_000
 """Up to so many matches are counted exactly; more are «many»."""
 LONGEST_PAGE: Final = 1_000
 LONGEST_FILTER: Final = 200
+SHORTEST_PART: Final = 3
+"""Shorter texts begin a word: an index of three letters can tell no other place of theirs."""
 
 COLUMNS: Final = (
     "project",
@@ -284,11 +286,15 @@ def _pattern(text: str) -> str:
     return text
 
 
-def _contains(name: str) -> Callable[[str], Condition]:
-    def condition(text: str) -> Condition:
-        return lookup.c[name].ilike(f"%{_pattern(text.strip())}%", escape="\\")
+def _holds(column: sa.Column[Any], text: str) -> Condition:
+    """Return the condition of a column that has a text in it, in upper or lower case."""
+    pattern = f"{_pattern(text)}%"
+    starts = [f"%{pattern}"] if len(text) >= SHORTEST_PART else [pattern, f"% {pattern}"]
+    return sa.or_(*(column.ilike(start, escape="\\") for start in starts))
 
-    return condition
+
+def _contains(name: str) -> Callable[[str], Condition]:
+    return lambda text: _holds(lookup.c[name], text.strip())
 
 
 def _begins(name: str) -> Callable[[str], Condition]:
@@ -301,8 +307,7 @@ def _begins(name: str) -> Callable[[str], Condition]:
 
 
 def _name(text: str) -> Condition:
-    words = fold(text).split()
-    return sa.and_(*(lookup.c.folded_name.like(f"%{_pattern(w)}%", escape="\\") for w in words))
+    return sa.and_(*(_holds(lookup.c.folded_name, word) for word in fold(text).split()))
 
 
 def _number(text: str) -> Condition:
@@ -330,7 +335,7 @@ def _date(name: str) -> Callable[[str], Condition]:
 
 def _former(text: str) -> Condition:
     called = sa.select(patient_identifiers.c.subject_id).where(
-        patient_identifiers.c.patient_id.ilike(f"%{_pattern(text.strip())}%", escape="\\")
+        _holds(patient_identifiers.c.patient_id, text.strip())
     )
     return lookup.c.study_id.in_(sa.select(studies.c.id).where(studies.c.subject_id.in_(called)))
 
