@@ -30,6 +30,7 @@ from page_files import PageFile, send_page
 # Orthanc keeps metadata of users under numbers from 1024 on.
 RECORD = 5120
 PAGE = 1000
+DICOM_FILE = 1  # Orthanc's content type of an attachment
 
 
 class OrthancIndex:
@@ -41,20 +42,37 @@ class OrthancIndex:
     def study(self, study_id: str) -> Study:
         """Everything about a study, in three calls."""
         study = _get(f"/studies/{study_id}")
-        instances = {
-            entry["ID"]: Instance(entry["ID"], int(entry["FileSize"]), entry["MainDicomTags"])
-            for entry in _get(f"/studies/{study_id}/instances?expand")
-        }
-        # An instance that came between the calls is written the next time.
+        all_series = _get(f"/studies/{study_id}/series?expand")
+        count = sum(len(entry["Instances"]) for entry in all_series)
+        instances = {one.id: one for one in self._instances(study_id, count)}
+        # An instance that came, or went, between the calls is seen the next time.
         series = tuple(
             Series(
                 entry["MainDicomTags"],
                 tuple(instances[i] for i in entry["Instances"] if i in instances),
             )
-            for entry in _get(f"/studies/{study_id}/series?expand")
+            for entry in all_series
         )
         tags = {**study["PatientMainDicomTags"], **study["MainDicomTags"]}
         return Study(study_id, tags, series)
+
+    def _instances(self, study_id: str, count: int) -> list[Instance]:
+        """The instances of a study, of which there are `count`."""
+        wanted = {
+            "Level": "Instance",
+            "ParentStudy": study_id,
+            "Query": {},
+            "Expand": True,
+            "ResponseContent": ["MainDicomTags", "Attachments"],
+        }
+        # A search costs a third of a list, but tells no more than LimitFindInstances allows.
+        found = json.loads(_call(orthanc.RestApiPost, "/tools/find", json.dumps(wanted).encode()))
+        if len(found) >= count:
+            return [Instance(e["ID"], _file_size(e), e["MainDicomTags"]) for e in found]
+        return [
+            Instance(entry["ID"], int(entry["FileSize"]), entry["MainDicomTags"])
+            for entry in _get(f"/studies/{study_id}/instances?expand")
+        ]
 
     def read(self, instance_id: str) -> bytes:
         """The file of an instance."""
@@ -125,6 +143,12 @@ def _call(function: Callable[..., Any], *arguments: object) -> Any:
 
 def _get(uri: str) -> Any:
     return json.loads(_call(orthanc.RestApiGet, uri))
+
+
+def _file_size(found: dict[str, Any]) -> int:
+    attachments = found["Attachments"]
+    sizes = (e["UncompressedSize"] for e in attachments if e["ContentType"] == DICOM_FILE)
+    return int(next(sizes))
 
 
 def _seconds(date: str) -> float:

@@ -47,6 +47,7 @@ class FakeOrthanc:
     sender: str = ""
     log: list[str] = field(default_factory=list)
     description: str = ""
+    find_limit: int | None = None
     keeps: bool = False
     left: list[str] = field(default_factory=list)
     before: Callable[[str, str], None] = lambda _method, _path: None
@@ -122,6 +123,12 @@ class FakeOrthanc:
                 uid = request.content.decode()
                 found = [key for key in self.updates if key.split("-")[2] == uid]
                 return _json([{"Type": "Study", "ID": key} for key in found])
+            case "POST", "tools", "find":
+                uid = json.loads(request.content)["Query"]["StudyInstanceUID"]
+                of_study = (d.decode().split("|") for d in self.instances.values())
+                found = [sop for _, study, _, sop, _ in of_study if study == uid]
+                told = [{"RequestedTags": {"SOPInstanceUID": sop}} for sop in found]
+                return _json(told[: self.find_limit])
             case "POST", "instances":
                 if self.status in {"Success", "AlreadyStored"} and not self.loses:
                     self.store(request.content)

@@ -139,6 +139,15 @@ def test_what_is_there_already_is_not_sent_again(site: Site) -> None:
     assert site.anon.requests.count("POST /instances") == 2
 
 
+def test_a_target_that_tells_but_some_of_what_is_searched_for_is_asked_for_its_list(
+    site: Site,
+) -> None:
+    site.anon.find_limit = 1
+    assert site.receive_and_run(*TWO_FILES) is None
+    assert site.study().state is State.DELIVERED
+    assert "GET /studies/s-DEMO_ID000001-anon.1.2/instances" in site.anon.requests
+
+
 @pytest.mark.parametrize(
     ("files", "code"),
     [

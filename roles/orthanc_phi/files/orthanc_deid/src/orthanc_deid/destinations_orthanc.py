@@ -32,13 +32,12 @@ class OrthancDestination:
             going_on()
             self._client.upload(path.read_bytes())
 
-        present = self._client.sop_instance_uids(study_instance_uid)
+        missing = self._client.missing(study_instance_uid, files.keys())
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=self.name) as threads:
-            for _ in threads.map(send, [path for uid, path in files.items() if uid not in present]):
+            for _ in threads.map(send, [path for uid, path in files.items() if uid in missing]):
                 pass
         # By the SOP Instance UIDs that it tells, since it may have changed what it took.
-        missing = files.keys() - self._client.sop_instance_uids(study_instance_uid)
-        if missing:
+        if missing := self._client.missing(study_instance_uid, files.keys()):
             raise TransientError(
                 f"{self.name} took {len(files)} instances, but {len(missing)} are not there"
             )
