@@ -7,7 +7,7 @@ PLAYBOOK := $(BIN)/ansible-playbook -i inventories/demo
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/playbooks/collections
 export ANSIBLE_FORCE_COLOR ?= 0
 
-.PHONY: help setup demo demo-clean bench test lint unit network e2e e2e-operations security soak molecule molecule-due lock
+.PHONY: help setup demo demo-clean bench test lint unit network e2e e2e-operations pictures security soak molecule molecule-due lock
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,10 @@ e2e: setup ## tests against a site that they deploy on this machine
 security: setup ## attacks on a site that they deploy on this machine, and a table of what stopped them
 	tests/install_tools
 	$(BIN)/pytest tests/e2e/security tests/network
+
+pictures: setup ## take the pictures of the pages in docs/images again
+	tests/install_tools
+	$(BIN)/pytest tests/tables tests/pages --pictures
 
 e2e-operations: setup ## the operations that take long: a moment in the past, a new PostgreSQL and the way back
 	tests/install_tools

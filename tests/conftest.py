@@ -1,17 +1,21 @@
-"""The tests' site, deployed once for all that need it; and the table of attacks at the end."""
+"""The tests' site, deployed once for all that need it; pictures; the table of attacks."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from deployed import Runs
 
 PROPERTY = "attack"
+PICTURES = Path(__file__).parents[1] / "docs/images"
 REMOVE = ("-e", "{orthanc_site_remove_data: true, orthanc_site_remove_backups: true}")
 
 
@@ -35,6 +39,28 @@ def site() -> Iterator[Runs]:
     yield deployed.Runs(predicted, first)
     if not keep:
         deployed.playbook("remove", *REMOVE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the pictures of the documentation be taken where the tests see what they show."""
+    parser.addoption(
+        "--pictures", action="store_true", help="save pictures of pages in docs/images"
+    )
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Return the function that saves what a page shows, light and dark, if that is asked for."""
+
+    def take(page: Page, name: str) -> None:
+        if not request.config.getoption("pictures"):
+            return
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=PICTURES / f"{name}-{scheme}.png", animations="disabled")
+        page.emulate_media(color_scheme="null")
+
+    return take
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 import deployed
 import people
@@ -16,6 +16,7 @@ from people import Person
 
 PAGE = "scrub/study_anonymize.html"
 Visit = Callable[..., Visitor]
+Picture = Callable[[Page, str], None]
 Studies = dict[Person, str]
 WAYS = {
     "vera": ["Start", "Anonymize"],
@@ -26,11 +27,15 @@ WAYS = {
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_person_is_led_to_what_the_account_may_do(name: str, visit: Visit) -> None:
+def test_a_person_is_led_to_what_the_account_may_do(
+    name: str, visit: Visit, picture: Picture
+) -> None:
     page = visit(name).open("index.html")
     expect(page.locator("nav[aria-label=Pages] a")).to_have_text(WAYS[name])
     expect(page.locator("header.site .who bdi")).to_have_text(name)
     expect(page.locator(".tile strong").first).to_have_text("Anonymize")
+    if name == "hana":
+        picture(page, "start")
 
 
 def test_the_directory_leads_to_the_start_page(visit: Visit) -> None:
@@ -154,7 +159,9 @@ def test_how_far_a_study_is_can_be_seen_by_its_instances(visit: Visit, studies: 
     assert studies
 
 
-def test_what_became_of_a_study_is_shown_beside_what_it_was(visit: Visit, studies: Studies) -> None:
+def test_what_became_of_a_study_is_shown_beside_what_it_was(
+    visit: Visit, studies: Studies, picture: Picture
+) -> None:
     visitor = visit("rosa")
     page = visitor.open(PAGE)
     visitor.row("Lindqvist").first.locator("th button").click()
@@ -165,6 +172,7 @@ def test_what_became_of_a_study_is_shown_beside_what_it_was(visit: Visit, studie
     for image in dialog.locator(".images img").all():
         expect(image).to_have_js_property("complete", True)
         assert image.evaluate("image => image.naturalWidth") == 640
+    picture(page, "comparison")
     name = dialog.locator(".attributes tr", has_text="0010,0010").first
     expect(name.locator(".before")).to_have_text("Lindqvist^Astrid")
     expect(name.locator(".after")).to_contain_text("^ID0")

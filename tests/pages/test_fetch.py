@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import FilePayload, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 import deployed
 import people
@@ -29,7 +29,9 @@ def _archived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_a_study_is_looked_for_chosen_and_brought_to_phi(visit: Visit) -> None:
+def test_a_study_is_looked_for_chosen_and_brought_to_phi(
+    visit: Visit, picture: Callable[[Page, str], None]
+) -> None:
     visitor = visit("hana")
     page = visitor.open(PAGE)
     query = page.locator("#query")
@@ -42,6 +44,7 @@ def test_a_study_is_looked_for_chosen_and_brought_to_phi(visit: Visit) -> None:
     answers.get_by_role("button", name="Fetch 2 studies").click()
     first = page.locator("#fetches details").first
     expect(first).to_contain_text("2 of 2 studies", timeout=60_000)
+    picture(page, "fetch")
 
     def brought() -> bool:
         found = visitor.api("search?accession=PACS")["studies"]

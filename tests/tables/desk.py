@@ -58,6 +58,7 @@ OFFERS = {
 }
 Answer = tuple[int, str, bytes, dict[str, str]]
 Open = Callable[..., Page]
+Picture = Callable[[Page, str], None]
 STUDIES = 100_000
 DEMO = Offer("default", "DEMO", ("anon", "disk"))
 LUNG = Offer("lung", "LUNG", ("anon",), review=True)

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from orthanc_deid.states import State
 
-from .desk import Desk, Open
+from .desk import Desk, Open, Picture
 
 pytestmark = pytest.mark.usefixtures("held")
 
@@ -26,9 +26,10 @@ def row_of(page: Page, number: int) -> Locator:
     return row
 
 
-def test_a_study_among_many_is_found_at_once(visit: Open) -> None:
+def test_a_study_among_many_is_found_at_once(visit: Open, picture: Picture) -> None:
     page = visit(PAGE)
     expect(page.locator("#found")).to_have_text("More than 10,000 studies")
+    picture(page, "anonymize")
     for label, value, wanted in (
         ("Patient", "johnson", "Johnson"),
         ("Description", "thorax (4711)", "CT Thorax (4711)"),
@@ -43,7 +44,7 @@ def test_a_study_among_many_is_found_at_once(visit: Open) -> None:
     expect(page.locator("#place")).to_have_text("51 to 100")
 
 
-def test_base_name_destinations_and_review_are_chosen(visit: Open) -> None:
+def test_base_name_destinations_and_review_are_chosen(visit: Open, picture: Picture) -> None:
     page = visit(PAGE)
     row_of(page, 31).get_by_role("checkbox").check()
     page.get_by_role("button", name="Anonymize…").click()
@@ -65,6 +66,7 @@ def test_base_name_destinations_and_review_are_chosen(visit: Open) -> None:
     dialog.get_by_role("checkbox", name="disk").uncheck()
     dialog.get_by_label("Profile").select_option("basic")
     dialog.get_by_label("Note").fill("a test")
+    picture(page, "start-dialog")
     with page.expect_request(re.compile(r"/anonymize$")) as asked:
         start.click()
     assert asked.value.post_data_json == {
@@ -72,7 +74,9 @@ def test_base_name_destinations_and_review_are_chosen(visit: Open) -> None:
     }  # fmt: skip
 
 
-def test_progress_is_seen_live_and_after_the_page_was_closed(visit: Open, desk: Desk) -> None:
+def test_progress_is_seen_live_and_after_the_page_was_closed(
+    visit: Open, desk: Desk, picture: Picture
+) -> None:
     studies = desk.crosswalk.studies
     study = studies.add(orthanc_id=ONE)
     for state in (State.QUEUED, State.WORKING):
@@ -100,6 +104,7 @@ def test_progress_is_seen_live_and_after_the_page_was_closed(visit: Open, desk: 
     expect(bars.locator("label", has_text="De-identified")).to_contain_text("30 of 120")
     tell(120, 90)
     expect(bars.locator("label", has_text="De-identified")).to_contain_text("90 of 120")
+    picture(page, "study")
     studies.move(study.id, State.DELIVERING)
     tell(120, 120, sent=118, verified=118)
     expect(bars.locator("label", has_text="anon")).to_contain_text("verified there")

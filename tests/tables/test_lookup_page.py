@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.schema import lookup
 
-from .desk import STUDIES, Desk, Open
+from .desk import STUDIES, Desk, Open, Picture
 
 PAGE = "lookup/master/lookuptable.html"
 EVIL = {
@@ -55,10 +55,11 @@ def filtered(page: Page, column: str, text: str) -> None:
         page.get_by_label(f"Filter by {column}", exact=True).fill(text)
 
 
-def test_the_first_page_is_there_in_a_second(visit: Open) -> None:
+def test_the_first_page_is_there_in_a_second(visit: Open, picture: Picture) -> None:
     page = visit(PAGE)
     expect(page.locator("#count")).to_have_text("More than 20,000 studies")
     assert len(rows(page)) > 5
+    picture(page, "lookup")
     started = time.monotonic()
     filtered(page, "accession", "1234")
     assert time.monotonic() - started < 1 + 0.35 + 1  # the pause of typing, and a busy machine

@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate
 
 from orthanc_deid.states import State
 
-from .desk import Desk, Open
+from .desk import Desk, Open, Picture
 
 PAGE = "review/quarantine.html"
 ROWS, COLUMNS = 480, 640
@@ -103,7 +103,7 @@ def went_out(desk: Desk, dataset: Dataset) -> np.ndarray:
 
 
 def test_a_name_in_a_picture_is_drawn_over_and_the_study_goes_out(
-    visit: Open, desk: Desk, held_back: Dataset
+    visit: Open, desk: Desk, held_back: Dataset, picture: Picture
 ) -> None:
     page = visit(PAGE)
     choose(page, held_back)
@@ -115,6 +115,7 @@ def test_a_name_in_a_picture_is_drawn_over_and_the_study_goes_out(
     expect(go).to_be_disabled()
     draw(page)
     page.locator(".side").get_by_label("Note").fill("a name in the middle")
+    picture(page, "review")
     go.click()
     expect(page.get_by_role("heading", name="What came of it")).to_be_visible(timeout=60_000)
     expect(page.locator(".pair img")).to_have_count(2)

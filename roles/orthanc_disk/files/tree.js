@@ -71,7 +71,8 @@ function rowOf(study) {
     try {
       const result = await ask(path, {});
       show(result);
-      const done = result.written ? `${result.written} files were written` : "Nothing was missing";
+      const written = result.written === 1 ? "1 file was written" : `${result.written} files were written`;
+      const done = result.written ? written : "Nothing was missing";
       say("good", `${done}: ${what} lies in `, h("span", { class: "code" }, bdi(result.folder)), ".");
     } catch (error) {
       say("bad", error.message);

@@ -36,17 +36,18 @@ export const pagesFor = (me) =>
     ...page, href: new URL(page.path, base).href,
   }));
 
+const EXPLORER = "app/explorer.html";
 const KINDS = {
-  phi: "Identified studies as they came from the scanners.",
-  anon: "Anonymized studies, for viewing and download.",
-  disk: "Anonymized studies as a tree of folders.",
+  phi: { text: "Identified studies as they came from the scanners.", path: EXPLORER },
+  anon: { text: "Anonymized studies, for viewing and download.", path: EXPLORER },
+  disk: { text: "Anonymized studies as a tree of folders.", path: "extra/tree.html" },
 };
 
 /** The Orthancs behind this site, each with its address. */
 export const orthancs = (me) => [
-  { title: "Orthanc PHI", text: KINDS.phi, href: new URL("app/explorer.html", root).href },
+  { title: "Orthanc PHI", text: KINDS.phi.text, href: new URL(KINDS.phi.path, root).href },
   ...me.orthancs.map((one) => ({
-    title: one.name, text: KINDS[one.kind], href: new URL("app/explorer.html", new URL(one.url, root)).href,
+    title: one.name, text: KINDS[one.kind].text, href: new URL(KINDS[one.kind].path, new URL(one.url, root)).href,
   })),
 ];
 
