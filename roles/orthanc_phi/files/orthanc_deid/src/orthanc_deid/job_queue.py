@@ -95,15 +95,24 @@ class Claims:
         """Hold the study while the context lasts; yields whether it was free."""
         with self._engine.connect() as pooled:
             connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
-            # Without these a host that vanished would hold its studies for two hours.
-            for setting, seconds in (("idle", 30), ("interval", 10), ("count", 3)):
-                connection.exec_driver_sql(f"SET tcp_keepalives_{setting} = {seconds}")
             key = sa.literal(self._space + study_id, sa.BigInteger)
+            free = False
             try:
-                yield bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+                free = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+                yield free
             finally:
-                # Closing the session gives the lock back, whatever became of the connection.
-                pooled.invalidate()
+                if free:
+                    self._give_back(connection, key)
+
+    @staticmethod
+    def _give_back(connection: sa.Connection, key: sa.ColumnElement[int]) -> None:
+        """Unlock; where that fails, end the session, by which the lock goes back for sure."""
+        try:
+            unlocked = connection.scalar(sa.select(sa.func.pg_advisory_unlock(key)))
+        except sa.exc.SQLAlchemyError:
+            unlocked = False
+        if not unlocked:
+            connection.invalidate()
 
     def is_free(self, study_id: int) -> bool:
         """Whether nobody works on the study now."""

@@ -22,8 +22,9 @@ from orthanc_deid.tls import client_context
 PAUSES = (0.2, 1.0, 3.0)  # seconds
 PAGE = 500  # studies per request
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-# Orthanc closes a kept connection after 1 s; one that is as old must not be used again.
-LIMITS = httpx.Limits(max_connections=8, keepalive_expiry=0.5)
+# The collection's Orthancs keep a connection for 5 s. What another one has closed before is seen,
+# and if it closes just then, the request is sent again.
+LIMITS = httpx.Limits(max_connections=8, keepalive_expiry=4.0)
 
 
 class OrthancError(DeidError):
