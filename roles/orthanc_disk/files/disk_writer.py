@@ -2,7 +2,8 @@
 """Write the files of studies into the tree, whole and once.
 
 No `orthanc` import: what Orthanc holds comes as a `Study` and a function that reads an instance.
-One thread at a time may write.
+A study is written by one thread at a time, which has others write its files: they mostly wait for
+the disk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import errno
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +31,7 @@ _TREE_ERRORS = frozenset(
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 HEADER_BYTES = 1 << 20
+WRITERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,16 @@ class Result:
     present: int = 0
     written: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
+
+    def note(self, item: Planned, written: bool, reason: str | None) -> None:
+        """Count an instance that is in the tree now, or tell why it is not."""
+        self.written += written
+        if reason is None:
+            self.present += 1
+        else:
+            self.failed.append(
+                {"instance": item.instance.id, "path": str(item.path), "reason": reason}
+            )
 
 
 class TreeProblemError(Exception):
@@ -211,48 +225,55 @@ class Tree:
         result = Result(study_folder(planned), len(planned))
         changed: set[Path] = set()
         where = ""
+        counting = threading.Lock()
+
+        def one(item: Planned) -> None:
+            written, reason = self._write_instance(item, read)
+            with counting:
+                result.note(item, written, reason)
+
+        threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="tree")
         try:
-            for item in planned:
-                where = "/".join(item.path.parts)
-                self._write_instance(item, read, result, changed)
+            for items in _apart(planned):
+                for item in items:
+                    where = str(item.path)
+                    self._make_place(item.path, changed)
+                under_way = [threads.submit(one, item) for item in items]
+                for item, done in zip(items, under_way, strict=True):
+                    where = str(item.path)
+                    done.result()
             for folder in changed:
                 sync_directory(folder)
         except OSError as error:
             raise self.problem(error, where, result) from error
+        finally:
+            threads.shutdown(cancel_futures=True)
         return result
 
-    def _write_instance(
-        self,
-        item: Planned,
-        read: Callable[[str], bytes],
-        result: Result,
-        changed: set[Path],
-    ) -> None:
-        folder = self.below(*item.path.parts[:-1])
+    def _make_place(self, path: TreePath, changed: set[Path]) -> None:
+        folder = self.below(*path.parts[:-1])
         if folder not in changed:
-            self._make_folders(item.path)
+            self._make_folders(path)
             remove_leftovers(folder)
             changed.add(folder)
-        path = folder / item.path.parts[-1]
+
+    def _write_instance(
+        self, item: Planned, read: Callable[[str], bytes]
+    ) -> tuple[bool, str | None]:
+        """Write a file where there is none; returns whether it did, or why it may not."""
+        path = self.below(*item.path.parts)
         data = read(item.instance.id)
-        reason = None
         if not is_deidentified(data):
-            reason = "(0012,0062) is not YES; the instance was not written"
-        elif not os.path.lexists(path):
+            return False, "(0012,0062) is not YES; the instance was not written"
+        if not os.path.lexists(path):
             self._write_file(path, data)
-            result.written += 1
-        elif not _holds(path, data):
-            reason = "a different file has this name; move it away, then write the study again"
-        if reason is None:
-            result.present += 1
-        else:
-            result.failed.append(
-                {
-                    "instance": item.instance.id,
-                    "path": "/".join(item.path.parts),
-                    "reason": reason,
-                }
+            return True, None
+        if not _holds(path, data):
+            return (
+                False,
+                "a different file has this name; move it away, then write the study again",
             )
+        return False, None
 
     def _make_folders(self, path: TreePath) -> None:
         for depth in range(1, len(path.parts)):
@@ -311,6 +332,17 @@ class Tree:
         message = f"cannot write below {self.root}: {reason}: {advice}. Writing resumes by itself"
         result.failed.append({"instance": "", "path": where, "reason": reason})
         return TreeProblemError(message, stops_all=stops_all, result=result)
+
+
+def _apart(planned: list[Planned]) -> tuple[list[Planned], list[Planned]]:
+    """Put what would have the name of an earlier one into a second list.
+
+    It is written when the first one is there, and compared with it.
+    """
+    firsts: dict[tuple[str, ...], Planned] = {}
+    for item in planned:
+        firsts.setdefault(item.path.parts, item)
+    return list(firsts.values()), [one for one in planned if firsts[one.path.parts] is not one]
 
 
 def study_folder(planned: list[Planned]) -> str:

@@ -204,6 +204,10 @@ class TreePath:
     series_depth: int
     beside_depth: int | None
 
+    def __str__(self) -> str:
+        """The path as people write it."""
+        return "/".join(self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
