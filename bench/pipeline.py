@@ -55,7 +55,7 @@ class Size:
 
 
 FULL = Size(((1, 2000, 1), (200, 20, 4)), turn=500, turns=4)
-SHORT = Size(((1, 200, 1), (20, 10, 4)), turn=100, turns=2)
+SHORT = Size(((1, 200, 1), (40, 20, 4)), turn=100, turns=2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

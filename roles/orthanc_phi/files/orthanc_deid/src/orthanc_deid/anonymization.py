@@ -57,7 +57,7 @@ class ChangedError(DeidError):
 
 
 class StudyRunner:
-    """Anonymizes and delivers the studies of one project, one after the other.
+    """Anonymizes and delivers the studies of one project; may be used by several threads.
 
     Args:
         crosswalk: the project's.
@@ -90,7 +90,7 @@ class StudyRunner:
         self._always_review = always_review
         self._spool_dir = spool_dir
         self._stopping = stopping
-        self._looked = 0.0
+        self._looked: dict[int, float] = {}
 
     def run(self, study_id: int, job: int | None = None) -> float | None:
         """Take the study as far as it goes now.
@@ -111,6 +111,8 @@ class StudyRunner:
             event, instances = self._take_on(study)
         except Exception as error:
             return self._end_badly(study, job, error)
+        finally:
+            self._looked.pop(study.id, None)
         seconds = round(time.monotonic() - started, 3)
         self._log(event, study, job, instances=instances, seconds=seconds)
         return None
@@ -278,8 +280,8 @@ class StudyRunner:
     def _go_on(self, study: Study) -> None:
         if self._stopping():
             raise StoppedError("the worker stopped")
-        if time.monotonic() - self._looked > LOOK_EVERY:
-            self._looked = time.monotonic()
+        if time.monotonic() - self._looked.get(study.id, 0.0) > LOOK_EVERY:
+            self._looked[study.id] = time.monotonic()
             if self._is_decided(study):
                 raise DecidedError("the study was withdrawn meanwhile")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,8 @@ class OrthancDestination:
     def __init__(self, client: OrthancClient) -> None:
         self.name = client.name
         self._client = client
+        # However many studies a worker has in its hands.
+        self._sending = threading.BoundedSemaphore(CONNECTIONS)
 
     def check(self) -> None:
         """Raise `TransientError` if the Orthanc or its database does not answer."""
@@ -29,12 +32,13 @@ class OrthancDestination:
         """Send what is not there yet, then compare the whole study with what is there."""
 
         def send(path: Path) -> None:
-            going_on()
-            self._client.upload(path.read_bytes())
+            with self._sending:
+                going_on()
+                self._client.upload(path.read_bytes())
 
-        missing = self._client.missing(study_instance_uid, files.keys())
+        present = self._client.find_instances(study_instance_uid)
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=self.name) as threads:
-            for _ in threads.map(send, [path for uid, path in files.items() if uid in missing]):
+            for _ in threads.map(send, [path for uid, path in files.items() if uid not in present]):
                 pass
         # By the SOP Instance UIDs that it tells, since it may have changed what it took.
         if missing := self._client.missing(study_instance_uid, files.keys()):

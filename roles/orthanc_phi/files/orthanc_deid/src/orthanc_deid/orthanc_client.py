@@ -24,7 +24,7 @@ PAGE = 500  # studies per request
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 # The collection's Orthancs keep a connection for 5 s. What another one has closed before is seen,
 # and if it closes just then, the request is sent again.
-LIMITS = httpx.Limits(max_connections=8, keepalive_expiry=4.0)
+LIMITS = httpx.Limits(max_connections=12, keepalive_expiry=4.0)
 
 
 class OrthancError(DeidError):
@@ -223,10 +223,11 @@ class OrthancClient:
     def missing(self, study_instance_uid: str, sop_instance_uids: Set[str]) -> Set[str]:
         """Return those of the SOP Instance UIDs that are not held in a study."""
         # A search costs a third of a list, but tells no more than LimitFindInstances allows.
-        missing = sop_instance_uids - self._find_instances(study_instance_uid)
+        missing = sop_instance_uids - self.find_instances(study_instance_uid)
         return missing and missing - self.sop_instance_uids(study_instance_uid)
 
-    def _find_instances(self, study_instance_uid: str) -> set[str]:
+    def find_instances(self, study_instance_uid: str) -> set[str]:
+        """Return SOP Instance UIDs that are held of a study, or some of them, see `missing`."""
         wanted = {
             "Level": "Instance",
             "Query": {"StudyInstanceUID": study_instance_uid},

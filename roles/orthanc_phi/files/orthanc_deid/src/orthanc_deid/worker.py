@@ -35,6 +35,8 @@ HEARTBEAT = Path(tempfile.gettempdir()) / "orthanc-deid-worker.heartbeat"
 HEARTBEAT_SECONDS = 10.0
 GRACE_SECONDS = 5.0
 RESTART_PAUSE = 5.0
+# While one study waits for the disks of the destinations, another one is read and de-identified.
+STUDIES_AT_ONCE = 2
 
 
 def run(config: Config) -> None:
@@ -106,7 +108,7 @@ class _Worker:
             await asyncio.to_thread(queue.reconcile)
             working = asyncio.create_task(
                 app.run_worker_async(
-                    concurrency=1,
+                    concurrency=STUDIES_AT_ONCE,
                     install_signal_handlers=False,
                     delete_jobs="always",
                     shutdown_graceful_timeout=GRACE_SECONDS,
