@@ -125,9 +125,15 @@ class FakeOrthanc:
                 return _json([{"Type": "Study", "ID": key} for key in found])
             case "POST", "tools", "find":
                 uid = json.loads(request.content)["Query"]["StudyInstanceUID"]
-                of_study = (d.decode().split("|") for d in self.instances.values())
-                found = [sop for _, study, _, sop, _ in of_study if study == uid]
-                told = [{"RequestedTags": {"SOPInstanceUID": sop}} for sop in found]
+                told = [
+                    {
+                        "ID": i,
+                        "RequestedTags": {"SOPInstanceUID": d.decode().split("|")[3]},
+                        "Attachments": [{"ContentType": 1, "UncompressedSize": len(d)}],
+                    }
+                    for i, d in self.instances.items()
+                    if d.decode().split("|")[1] == uid
+                ]
                 return _json(told[: self.find_limit])
             case "POST", "instances":
                 if self.status in {"Success", "AlreadyStored"} and not self.loses:

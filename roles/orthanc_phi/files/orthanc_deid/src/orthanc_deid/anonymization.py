@@ -16,6 +16,7 @@ from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import DeidError, ProfileError, Quarantine
 from orthanc_deid.findings import Accepted, mark_result
 from orthanc_deid.logs import describe
+from orthanc_deid.memory_room import MemoryRoom
 from orthanc_deid.orthanc_client import (
     GoneError,
     OrthancClient,
@@ -68,6 +69,7 @@ class StudyRunner:
         courier: brings its studies to the destinations.
         always_review: whether every result waits for a person before it goes out.
         spool_dir: where results are kept on their way.
+        room: for the instances of all studies that the process works on at once.
         stopping: whether the worker has to end.
     """
 
@@ -79,6 +81,7 @@ class StudyRunner:
         deidentification: Callable[[str | None], Deidentification],
         courier: Courier,
         spool_dir: Path,
+        room: MemoryRoom | None = None,
         always_review: bool = False,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -89,6 +92,7 @@ class StudyRunner:
         self._courier = courier
         self._always_review = always_review
         self._spool_dir = spool_dir
+        self._room = room or MemoryRoom.of_container()
         self._stopping = stopping
         self._looked: dict[int, float] = {}
 
@@ -264,6 +268,7 @@ class StudyRunner:
             self._deidentification(study.profile),
             lambda: self._go_on(study),
             accepted,
+            room=self._room,
         )
 
     def _has_review(self, study: Study) -> bool:

@@ -199,6 +199,17 @@ class OrthancClient:
         found = self._json("GET", f"/studies/{orthanc_id}/instances?expand=false")
         return [str(one["ID"] if isinstance(one, dict) else one) for one in found]
 
+    def instance_sizes(self, study_instance_uid: str) -> dict[str, int]:
+        """Return how many bytes the files of a study have, by Orthanc's identifier of each.
+
+        Those that a search does not tell (LimitFindInstances) are left out.
+        """
+        found = self._search_instances(study_instance_uid, ResponseContent=["Attachments"])
+        return {
+            item["ID"]: max((one["UncompressedSize"] for one in item["Attachments"]), default=0)
+            for item in found
+        }
+
     def first_instances(self, orthanc_id: str) -> list[str]:
         """Return Orthanc's identifier of one instance of each series of a study."""
         series = self._json("GET", f"/studies/{orthanc_id}/series")
@@ -228,15 +239,18 @@ class OrthancClient:
 
     def find_instances(self, study_instance_uid: str) -> set[str]:
         """Return SOP Instance UIDs that are held of a study, or some of them, see `missing`."""
-        wanted = {
-            "Level": "Instance",
-            "Query": {"StudyInstanceUID": study_instance_uid},
-            "Expand": True,
-            "RequestedTags": ["SOPInstanceUID"],
-            "ResponseContent": ["RequestedTags"],
-        }
-        found = self._json("POST", "/tools/find", json.dumps(wanted).encode())
+        found = self._search_instances(
+            study_instance_uid,
+            RequestedTags=["SOPInstanceUID"],
+            ResponseContent=["RequestedTags"],
+        )
         return {item.get("RequestedTags", {}).get("SOPInstanceUID", "") for item in found}
+
+    def _search_instances(self, study_instance_uid: str, **told: list[str]) -> list[dict[str, Any]]:
+        query = {"StudyInstanceUID": study_instance_uid}
+        wanted = {"Level": "Instance", "Query": query, "Expand": True, **told}
+        found: list[dict[str, Any]] = self._json("POST", "/tools/find", json.dumps(wanted).encode())
+        return found
 
     def sop_instance_uids(self, study_instance_uid: str) -> set[str]:
         """Return the SOP Instance UIDs held of a study; none if the study is not there."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +14,7 @@ from orthanc_deid.crosswalk import Crosswalk
 from orthanc_deid.errors import Dropped, Quarantine
 from orthanc_deid.findings import Accepted, mark_instance, merge
 from orthanc_deid.leaks import terms_of_numbers
+from orthanc_deid.memory_room import MemoryRoom
 from orthanc_deid.modifiers import NumberModifier, keywords_of, modifier_of
 from orthanc_deid.object_kinds import demand_some_left
 from orthanc_deid.orthanc_client import GoneError, OrthancClient
@@ -71,13 +72,15 @@ class _Done(NamedTuple):
 class StudyDeidentifier:
     """Reads studies from the PHI Orthanc and fills a spool with their de-identified instances."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a study is read from, by whom, and with how much memory
         self,
         crosswalk: Crosswalk,
         source: OrthancClient,
         deidentification: Deidentification,
         go_on: Callable[[], None],
         accepted: Accepted | None = None,
+        *,
+        room: MemoryRoom,
     ) -> None:
         self._crosswalk = crosswalk
         self._source = source
@@ -86,6 +89,8 @@ class StudyDeidentifier:
         self._held: list[tuple[str, Quarantine]] = []
         self._go_on = go_on
         self._accepted = accepted or Accepted()
+        self._room = room
+        self._sizes: Mapping[str, int] = {}
 
     def run(
         self, study: Study, instance_ids: list[str], spool: Spool, progress: Progress
@@ -105,6 +110,7 @@ class StudyDeidentifier:
             raise GoneError("the study has no instances")
         first = self._deid.read_identity(self._source.download(instance_ids[0]))
         _refuse_deidentified(first)
+        self._sizes = self._source.instance_sizes(first.study_instance_uid)
         subject = self._subject(study, Patient.of(first))
         anonymous_uid = self._deid.engine.map_uid(first.study_instance_uid)
         self._crosswalk.studies.identify(
@@ -196,9 +202,10 @@ class StudyDeidentifier:
     ) -> list[_Done]:
         def counted(instance_id: str) -> _Done:
             self._go_on()
-            data = self._source.download(instance_id)
-            self._progress.read()
-            done = one(instance_id, data)
+            with self._room.hold(self._sizes.get(instance_id, 0)):
+                data = self._source.download(instance_id)
+                self._progress.read()
+                done = one(instance_id, data)
             self._progress.deidentified()
             return done
 

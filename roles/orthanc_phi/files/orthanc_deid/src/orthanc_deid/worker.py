@@ -25,6 +25,7 @@ from orthanc_deid.heartbeat import Heartbeat
 from orthanc_deid.job_queue import QUEUE_ERRORS, JobQueue, connect_worker, open_queue
 from orthanc_deid.jobs import Service, register_tasks
 from orthanc_deid.mailer import Mailer
+from orthanc_deid.memory_room import MemoryRoom
 from orthanc_deid.orthanc_client import OrthancClient
 from orthanc_deid.project_runners import ProjectRunners
 from orthanc_deid.projects import Projects, join_by_rule
@@ -141,6 +142,7 @@ def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
     review = open_review(config) if config.forward else None
     destinations = open_destinations(config)
     filters = {one.name: one.where for one in wanted_destinations(config)}
+    room = MemoryRoom.of_container()
 
     def runner_of(project: Config) -> StudyRunner:
         names = {one.name for one in wanted_destinations(project)}
@@ -157,6 +159,7 @@ def _open_service(config: Config, stopping: Callable[[], bool]) -> Service:
             ),
             always_review=project.review,
             spool_dir=config.spool_dir,
+            room=room,
             stopping=stopping,
         )
 
