@@ -20,7 +20,7 @@ Studies = dict[Person, str]
 def found(visitor: Visitor, studies: Studies, person: Person) -> Page:
     """Come to the tree from the start page, and find the studies of a patient there."""
     page = visitor.open("index.html")
-    page.get_by_role("link", name="disk").click()
+    page.locator(".tile", has_text="as a tree of folders").click()
     expect(page.get_by_role("heading", name="The tree of folders")).to_be_visible()
     anonymous = deployed.state(studies[person])["anonymous_study_uid"]
     with deployed.client("disk") as disk:

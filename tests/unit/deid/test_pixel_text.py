@@ -103,6 +103,23 @@ def test_the_reason_names_the_place_and_never_the_text(reader):
     assert "1961" not in refused.value.message
 
 
+@pytest.mark.parametrize("size", [12, 18, 28, 36, 48])
+@pytest.mark.parametrize("box", [True, False], ids=["on a box", "on the tissue"])
+def test_text_in_tissue_is_found_however_large_it_is(reader, size, box):
+    rows, columns = np.ogrid[:480, :640]
+    tissue = np.zeros((480, 640), np.uint8)
+    fan = (rows > 90) & (np.abs(columns - 320) < (rows - 60) * 0.7)
+    tissue[fan] = ((rows * 7 + columns * 3) % 120 + 40).astype(np.uint8)[fan]
+    image = Image.fromarray(tissue)
+    drawing, font = ImageDraw.Draw(image), ImageFont.load_default(size)
+    if box:
+        left, top, right, bottom = drawing.textbbox((130, 385), "LINDQVIST MAJA", font=font)
+        drawing.rectangle((left - 9, top - 5, right + 90, bottom + 20), fill=0)
+    drawing.text((130, 385), "LINDQVIST MAJA", fill=255, font=font)
+    found = list(reader.find(file_of(np.asarray(image))))
+    assert any(380 <= text.box.top <= 480 for text in found)
+
+
 @pytest.mark.parametrize("marker", ["R", "L", "cm"])
 def test_markers_and_units_do_not_count(reader, marker):
     reader.check(file_of(drawn(marker, size=24)))

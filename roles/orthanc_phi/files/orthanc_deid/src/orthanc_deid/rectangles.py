@@ -27,6 +27,12 @@ class Rectangle(NamedTuple):
     def __str__(self) -> str:
         return f"left {self.left}, top {self.top}, {self.width} x {self.height} pixels"
 
+    def overlaps(self, other: "Rectangle") -> bool:
+        """Whether a part of the other one lies inside."""
+        return max(self.left, other.left) < min(self.right, other.right) and max(
+            self.top, other.top
+        ) < min(self.bottom, other.bottom)
+
     def clip(self, columns: int, rows: int) -> "Rectangle | None":
         """Return the part that lies in an image of this size; None if nothing of it does."""
         left, top = max(self.left, 0), max(self.top, 0)
