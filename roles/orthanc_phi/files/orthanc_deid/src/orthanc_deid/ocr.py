@@ -3,8 +3,8 @@
 
 What counts as text is a word of at least three letters or digits of which tesseract is sure to
 70 %. Single letters (markers of the side), short units and what it reads into tissue do not count:
-in images without text it is sure to about 60 % at most. Where the tissue is left out, a word of five
-needs 45 % only, since there is nothing else that looks like one. What it says is never kept.
+in images without text it is sure to about 60 % at most. Where the tissue is left out, 45 % do for a
+word of five, since there is nothing else that looks like one. What it says is never kept.
 """
 
 import os
