@@ -172,6 +172,7 @@ def test_what_became_of_a_study_is_shown_beside_what_it_was(
     for image in dialog.locator(".images img").all():
         expect(image).to_have_js_property("complete", True)
         assert image.evaluate("image => image.naturalWidth") == 640
+    dialog.locator(".images").evaluate("images => images.scrollIntoView({ block: 'center' })")
     picture(page, "comparison")
     name = dialog.locator(".attributes tr", has_text="0010,0010").first
     expect(name.locator(".before")).to_have_text("Lindqvist^Astrid")
