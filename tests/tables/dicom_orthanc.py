@@ -45,6 +45,14 @@ class DicomOrthanc:
         dataset.save_as(written, enforce_file_format=True)
         self._take(written.getvalue())
 
+    def _found(self, key: str) -> dict[str, Any]:
+        """What a search tells of an instance."""
+        return {
+            "ID": key,
+            "RequestedTags": {"SOPInstanceUID": str(self.told[key].SOPInstanceUID)},
+            "Attachments": [{"ContentType": 1, "UncompressedSize": len(self.files[key])}],
+        }
+
     def _take(self, data: bytes) -> None:
         dataset = dcmread(BytesIO(data))
         key = orthanc_id(str(dataset.PatientID), str(dataset.SOPInstanceUID))
@@ -77,8 +85,9 @@ class DicomOrthanc:
                 ]
                 return _json([{"Type": "Study", "ID": study} for study in same])
             case "POST", "tools", "find":
-                query = json.loads(body)["Query"]
-                return _json([k for k, t in self.told.items() if _matches(t, query)])
+                asked = json.loads(body)
+                keys = [k for k, t in self.told.items() if _matches(t, asked["Query"])]
+                return _json([self._found(key) for key in keys] if asked.get("Expand") else keys)
             case "POST", "instances":
                 self._take(body)
                 return _json({"Status": "Success"})
