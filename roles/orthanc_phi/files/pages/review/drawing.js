@@ -96,7 +96,7 @@ export function drawing(study, instances, send) {
     event.preventDefault();
   });
   over.addEventListener("pointermove", (event) => {
-    if (from) draw(between(from, place(event)));
+    if (from) shapes(between(from, place(event)));
   });
   over.addEventListener("pointerup", (event) => {
     if (!from) return;
@@ -119,14 +119,18 @@ export function drawing(study, instances, send) {
     draw();
   }
 
-  function draw(drawn) {
+  function draw() {
+    shapes();
+    numbers();
+  }
+
+  function shapes(drawn) {
     const box = (kind, [x, y, width, height]) => shape("rect", { class: kind, x, y, width, height });
     over.replaceChildren(
       ...findings().map((one) => box("found", one.box)),
       ...rectangles.map((one) => box("blanked", one)),
       ...(drawn ? [box("blanked", drawn)] : []),
     );
-    if (!drawn) numbers();
     go.disabled = !rectangles.length;
     take.hidden = !findings().length;
     fill(hint, findings().length
@@ -141,7 +145,8 @@ export function drawing(study, instances, send) {
         type: "number", min: part < 2 ? 0 : 1, value: String(one[part]),
         onchange: (event) => {
           one[part] = Math.max(part < 2 ? 0 : 1, Math.round(Number(event.target.value) || 0));
-          draw();
+          event.target.value = String(one[part]);
+          shapes();  // The numbers stay: somebody is writing the next of them.
         },
       }))),
       h("button", { type: "button", class: "icon", title: "Take this rectangle away", "aria-label": `Take rectangle ${index + 1} away`, onclick: () => {
