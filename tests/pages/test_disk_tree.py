@@ -25,8 +25,12 @@ def found(visitor: Visitor, studies: Studies, person: Person) -> Page:
     anonymous = deployed.state(studies[person])["anonymous_study_uid"]
     with deployed.client("disk") as disk:
         study = disk.get(f"/studies/{deployed.orthanc_id('disk', anonymous)}").json()
-    page.get_by_label("Pseudonym").fill(study["PatientMainDicomTags"]["PatientID"])
-    page.get_by_role("button", name="Find").click()
+    pseudonym = study["PatientMainDicomTags"]["PatientID"]
+    expect(page.locator("#count")).not_to_be_empty()
+    page.get_by_label("Pseudonym").fill(pseudonym)
+    with page.expect_response("**/tools/find"):
+        page.get_by_role("button", name="Find").click()
+    expect(page.locator("#found tbody th").first).to_have_text(pseudonym)
     return page
 
 

@@ -66,12 +66,15 @@ def test_a_name_in_a_picture_is_drawn_over_and_the_study_arrives(name: str, visi
 
 
 @pytest.mark.parametrize("name", WITH_TABLES)
-def test_the_work_is_seen(name: str, visit: Visit, studies: Studies) -> None:
+def test_the_work_is_seen(
+    name: str, visit: Visit, studies: Studies, picture: Callable[[Page, str], None]
+) -> None:
     page = visit(name).open("work/work.html")
     expect(page.locator("#workers .badge").first).to_have_text("alive")
     expect(page.locator("#days canvas, #hours canvas, #ages canvas")).to_have_count(3)
     delivered = page.locator(".figure", has_text="all destinations").locator("strong")
     assert int(delivered.inner_text().replace(",", "")) >= len(studies)
+    picture(page, "work")
 
 
 @pytest.mark.parametrize("name", ["vera", "rosa"])
