@@ -40,6 +40,8 @@ def one_round(name: str, seed: int) -> Outcome:
     try:
         with Flow(order=moment if twice else None, times=2 if twice else 1) as flow:
             faults.ALL[name](flow, moment)
+            # What came before a file system was made small lies below it.
+            faults.put_back_file_systems()
             outcome = flow.outcome()
     finally:
         faults.put_back_file_systems()
