@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, expect
 from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
 
 import deployed
 import people
@@ -47,7 +48,7 @@ def test_who_is_who_is_found_and_exported(name: str, visit: Visit, studies: Stud
 
 @pytest.mark.parametrize("name", WITH_TABLES)
 def test_a_name_in_a_picture_is_drawn_over_and_the_study_arrives(name: str, visit: Visit) -> None:
-    sent = held_back(name)
+    sent = held_back()
     visitor = visit(name)
     page = visitor.open("review/quarantine.html")
     entry = page.locator(".entry", has_text=str(sent.PatientID))
@@ -87,10 +88,13 @@ def test_others_reach_none_of_them(name: str, visit: Visit) -> None:
         assert visitor.context.request.get(f"/e2e-phi/{path}").status == 403, path
 
 
-def held_back(name: str) -> Dataset:
+def held_back() -> Dataset:
     """Send an ultrasound image with a name in its scan, and wait until it is held back."""
     patient = replace(
-        people.ULTRASOUND, name="Sandberg^Maja", patient_id=f"MRN-DRAWN-{name}", instances=1
+        people.ULTRASOUND,
+        name="Sandberg^Maja",
+        patient_id=f"MRN-{generate_uid()[-12:]}",
+        instances=1,
     )
     (instance,) = people.study_of(patient)
     image = Image.fromarray(instance.pixel_array.copy())
