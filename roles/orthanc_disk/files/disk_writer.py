@@ -32,6 +32,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 HEADER_BYTES = 1 << 20
 WRITERS = 4
+OTHER_FILE = "a different file has this name; move it away, then write the study again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +270,7 @@ class Tree:
             self._write_file(path, data)
             return True, None
         if not _holds(path, data):
-            return (
-                False,
-                "a different file has this name; move it away, then write the study again",
-            )
+            return False, OTHER_FILE
         return False, None
 
     def _make_folders(self, path: TreePath) -> None:

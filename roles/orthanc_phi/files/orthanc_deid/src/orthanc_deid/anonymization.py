@@ -38,7 +38,6 @@ from orthanc_deid.study_deidentification import (
 
 log = logging.getLogger(__name__)
 
-READERS = 4
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds
 UNSTABLE_PAUSE = 15.0  # seconds
 WITHDRAW_PAUSE = 60.0  # seconds
