@@ -44,12 +44,9 @@ const KINDS = {
 };
 
 /** The Orthancs behind this site, each with its address. */
-export const orthancs = (me) => [
-  { title: "Orthanc PHI", text: KINDS.phi.text, href: new URL(KINDS.phi.path, root).href },
-  ...me.orthancs.map((one) => ({
-    title: one.name, text: KINDS[one.kind].text, href: new URL(KINDS[one.kind].path, new URL(one.url, root)).href,
-  })),
-];
+export const orthancs = (me) => [{ name: "Orthanc PHI", kind: "phi", url: root.href }, ...me.orthancs].map((one) => ({
+  title: one.name, text: KINDS[one.kind].text, href: new URL(KINDS[one.kind].path, new URL(one.url, root)).href,
+}));
 
 /**
  * Draw the header and return what the site knows of the person (`GET /deid/v1/me`).
