@@ -80,20 +80,22 @@ class Progress:
         self._tell()
 
     def _tell(self) -> None:
-        with self._counting:
+        with self._counting:  # while it is kept, too: no report may overtake a later one
             now = time.monotonic()
             if now - self._told < EVERY:
                 return
             self._told = now
-            progress = {
-                "instances": self._instances,
-                "read": self._read,
-                "deidentified": self._deidentified,
-                "destinations": [
-                    {"destination": name, **counts} for name, counts in self._destinations.items()
-                ],
-            }
-        try:
-            self._kept.tell_progress(self._study_id, progress)
-        except SQLAlchemyError:
-            return  # nobody sees it then; the study itself is not held up by that
+            try:
+                self._kept.tell_progress(self._study_id, self._report())
+            except SQLAlchemyError:
+                return  # nobody sees it then; the study itself is not held up by that
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            "instances": self._instances,
+            "read": self._read,
+            "deidentified": self._deidentified,
+            "destinations": [
+                {"destination": name, **counts} for name, counts in self._destinations.items()
+            ],
+        }
