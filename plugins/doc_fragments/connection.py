@@ -20,9 +20,13 @@ options:
     type: str
     required: true
   password:
-    description: The password of the account.
+    description: The password of the account. It or O(password_file) is needed.
     type: str
-    required: true
+  password_file:
+    description:
+      - The file on the host that holds the password, such as one of
+        M(imaging.orthanc.secret_files). Then it does not pass through the controller.
+    type: path
   ca_path:
     description: The file of the certificate authority that signed the Orthanc's certificate.
     type: path

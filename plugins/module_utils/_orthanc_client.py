@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -22,11 +23,18 @@ from ansible.module_utils.urls import open_url
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "url": {"type": "str", "required": True},
     "user": {"type": "str", "required": True},
-    "password": {"type": "str", "required": True, "no_log": True},
+    "password": {"type": "str", "no_log": True},
+    "password_file": {"type": "path", "no_log": False},
     "ca_path": {"type": "path"},
     "request_timeout": {"type": "int", "default": 5},
 }
 """The options of the documentation fragment `connection`."""
+
+ONE_PASSWORD: dict[str, Any] = {
+    "required_one_of": [("password", "password_file")],
+    "mutually_exclusive": [("password", "password_file")],
+}
+"""What a module demands of these options."""
 
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 CHUNK = 1 << 20
@@ -62,12 +70,13 @@ class OrthancClient:
     """A connection to one Orthanc.
 
     ``url`` is the base address, for example ``https://127.0.0.1:8042``; ``timeout`` is in seconds
-    and holds for each request.
+    and holds for each request. Where there is a ``password_file``, it has the password.
     """
 
     url: str
     user: str
-    password: str
+    password: str = ""
+    password_file: str | None = None
     ca_path: str | None = None
     timeout: float = 5.0
 
@@ -77,7 +86,8 @@ class OrthancClient:
         return cls(
             url=params["url"],
             user=params["user"],
-            password=params["password"],
+            password=params["password"] or "",
+            password_file=params.get("password_file"),
             ca_path=params.get("ca_path"),
             timeout=params.get("request_timeout") or 5,
         )
@@ -145,13 +155,14 @@ class OrthancClient:
     def request(self, method: str, path: str, data: str | bytes | None = None) -> bytes:
         """Return the body of an answer."""
         request, deadline = f"{method} {path.partition('?')[0]}", time.monotonic() + self.timeout
+        password = self._read_password()
         try:
             with open_url(
                 self.url.rstrip("/") + path,
                 method=method,
                 data=data,
                 url_username=self.user,
-                url_password=self.password,
+                url_password=password,
                 force_basic_auth=True,
                 ca_path=self.ca_path,
                 timeout=self.timeout,
@@ -167,6 +178,17 @@ class OrthancClient:
             raise _unreachable(self.url, error.reason, request, self.timeout) from None
         except OSError as error:
             raise _unreachable(self.url, error, request, self.timeout) from None
+
+    def _read_password(self) -> str:
+        if self.password_file is None:
+            return self.password
+        try:
+            return Path(self.password_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise OrthancError(
+                f"the password of {self.user} cannot be read from {self.password_file}: "
+                f"{error.strerror}; deploy the site, or give the password itself"
+            ) from None
 
     def _json(self, method: str, path: str, data: str | bytes | None = None) -> Any:
         text = self.request(method, path, data)

@@ -87,6 +87,7 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._dicom_echo import
 from ansible_collections.imaging.orthanc.plugins.module_utils._health import failure
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
+    ONE_PASSWORD,
     OrthancClient,
     OrthancError,
     RefusedError,
@@ -192,6 +193,7 @@ def main() -> None:
             "calling_aet": {"type": "str"},
             "echo_timeout": {"type": "int", "default": 5},
         },
+        **ONE_PASSWORD,
         supports_check_mode=True,
     )
     url = module.params["url"]

@@ -193,6 +193,7 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._findings import (
 )
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
+    ONE_PASSWORD,
     ClosedError,
     OrthancClient,
     OrthancError,
@@ -308,6 +309,7 @@ def main() -> None:
             "backup_max_age": {"type": "int", "default": 3},
             "timeout": {"type": "int", "default": 120},
         },
+        **ONE_PASSWORD,
         required_by={"script_version": ["kind"]},
         supports_check_mode=True,
     )

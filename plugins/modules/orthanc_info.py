@@ -89,6 +89,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.imaging.orthanc.plugins.module_utils import _health
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
+    ONE_PASSWORD,
     OrthancClient,
     OrthancError,
     RefusedError,
@@ -149,7 +150,7 @@ def _node(name: str, told: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS, **ONE_PASSWORD, supports_check_mode=True)
     client = OrthancClient.of(module.params)
     try:
         module.exit_json(changed=False, **collect(client))

@@ -101,6 +101,7 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._destinations impo
 )
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
+    ONE_PASSWORD,
     OrthancClient,
 )
 from ansible_collections.imaging.orthanc.plugins.module_utils._round_trip import (
@@ -155,6 +156,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 600},
             "keep": {"type": "bool", "default": False},
         },
+        **ONE_PASSWORD,
         supports_check_mode=True,
     )
     if module.check_mode:

@@ -134,6 +134,7 @@ from ansible_collections.imaging.orthanc.plugins.module_utils._destinations impo
 from ansible_collections.imaging.orthanc.plugins.module_utils._health import failure
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
+    ONE_PASSWORD,
     OrthancClient,
     OrthancError,
 )
@@ -229,6 +230,7 @@ def main() -> None:
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 600},
         },
+        **ONE_PASSWORD,
         supports_check_mode=True,
     )
     wanted, client = module.params, OrthancClient.of(module.params)

@@ -63,6 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.imaging.orthanc.plugins.module_utils._health import failure
 from ansible_collections.imaging.orthanc.plugins.module_utils._orthanc_client import (
     ARGUMENTS,
+    ONE_PASSWORD,
     OrthancClient,
     OrthancError,
 )
@@ -98,6 +99,7 @@ def main() -> None:
             "project": {"type": "str"},
             "subject_number": {"type": "int"},
         },
+        **ONE_PASSWORD,
         supports_check_mode=True,
     )
     client = OrthancClient.of(module.params)

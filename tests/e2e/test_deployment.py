@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -40,7 +41,36 @@ def test_no_run_shows_a_secret(site: Runs) -> None:
     assert "PRIVATE KEY" not in shown
 
 
-def test_a_second_run_changes_nothing() -> None:
+def test_a_second_run_only_looks_and_changes_nothing() -> None:
+    done = deployed.playbook("site")
+    assert deployed.changed(done) == 0
+    assert "Run the database's container of" not in done.stdout
+    assert "Wait for a healthy e2e-phi" in done.stdout
+
+
+def test_a_run_that_does_every_step_changes_nothing_either() -> None:
+    done = deployed.playbook("site", "-e", "orthanc_site_seal=false")
+    assert deployed.changed(done) == 0
+    assert "Run the database's container of e2e-phi" in done.stdout
+
+
+def test_what_was_changed_by_hand_is_put_right_and_nothing_else_restarts() -> None:
+    secret = CONFIG / "anon/secrets/service"
+    watch = Path("/etc/cron.d/e2e-phi-certificates")
+    before = {name: deployed.inspect(name)["Id"] for name in CONTAINERS}
+    secret.chmod(0o644)
+    watch.unlink()
+    deployed.docker("rm", "--force", "e2e-disk-db")
+
+    predicted = deployed.playbook("site", "--check")
+    assert deployed.changed(predicted) > 0
+    assert secret.stat().st_mode & 0o777 == 0o644, "check mode changes nothing"
+    deployed.playbook("site")
+
+    assert secret.stat().st_mode & 0o777 == 0o400
+    assert watch.is_file()
+    after = {name: deployed.inspect(name)["Id"] for name in CONTAINERS}
+    assert {name for name in CONTAINERS if before[name] != after[name]} == {"e2e-disk-db"}
     assert deployed.changed(deployed.playbook("site")) == 0
 
 

@@ -15,7 +15,7 @@ import orthanc_deid
 from orthanc_deid.cli import main
 from orthanc_deid.engine import Engine
 from orthanc_deid.errors import ProfileError
-from orthanc_deid.profile import load_profile
+from orthanc_deid.profile import check_profiles, load_profile
 
 from .instances import KEYS, deidentify, instance, read
 
@@ -79,6 +79,26 @@ def test_profile_check_reads_json_and_toml(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     assert main(["profile", "check", "-"]) == status
+
+
+def test_the_profiles_of_a_site_are_checked_with_what_it_decides_beside_them(
+    tmp_path: Path,
+) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text('options = ["retain_uid"]')
+
+    def check(*others: str, **site: object) -> list[str]:
+        sources = {"profile": ["research"], "other_profiles": ["basic", *others], "projects": []}
+        return check_profiles({"sources": {**sources, "projects": others}, "site": site})
+
+    assert check() == []
+    assert check(tag_actions={"StationName": "keep"}) == []
+    (own,) = check(tag_actions={"StationName": "hold"})
+    assert own.startswith("tag_actions: ")
+    (option,) = check(str(bad), second_look=["US"])
+    assert option.startswith(f"other_profiles: {bad}: options: 'retain_uid' is not known")
+    (missing,) = check(str(tmp_path / "none.toml"))
+    assert "is neither built in" in missing
 
 
 def test_profile_check_needs_no_package_but_pydicom() -> None:

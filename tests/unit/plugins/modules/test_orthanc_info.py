@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,3 +91,18 @@ def test_a_wrong_password_is_told_as_such(run_module: Run, connection: dict[str,
 
     assert "HTTP 401" in answer["msg"]
     assert "password is not the one in orthanc.json" in answer["msg"]
+
+
+def test_the_password_may_lie_in_a_file_on_the_host(
+    run_module: Run, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "service"
+    file.write_text(connection["password"] + "\n")
+    there = {name: value for name, value in connection.items() if name != "password"}
+
+    assert "system" in run_module("orthanc_info", {**there, "password_file": str(file)})
+    answer = run_module("orthanc_info", {**there, "password_file": str(tmp_path / "none")})
+    assert f"cannot be read from {tmp_path / 'none'}: No such file" in answer["msg"]
+    both = run_module("orthanc_info", {**connection, "password_file": str(file)})
+    assert "mutually exclusive" in both["msg"]
+    assert "password, password_file" in run_module("orthanc_info", there)["msg"]

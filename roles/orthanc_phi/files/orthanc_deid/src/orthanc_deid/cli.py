@@ -17,7 +17,14 @@ from orthanc_deid.explain import explain
 from orthanc_deid.mail_config import check_mail
 from orthanc_deid.numbering import check_numbering
 from orthanc_deid.old_env import inventory_of
-from orthanc_deid.profile import BUILT_IN, DEFAULT, SITE_KEYS, load_profile, parse_profile
+from orthanc_deid.profile import (
+    BUILT_IN,
+    DEFAULT,
+    SITE_KEYS,
+    check_profiles,
+    load_profile,
+    parse_profile,
+)
 from orthanc_deid.projects import check_projects
 
 # Checking a profile must work with pydicom alone, so the service's commands, which need all the
@@ -210,6 +217,7 @@ def _import_old_env(arguments: argparse.Namespace) -> int:
 
 
 _SETTINGS: dict[str, Callable[[Any], list[str]]] = {
+    "profiles": check_profiles,
     "numbering": check_numbering,
     "projects": check_projects,
     "destinations": check_destinations,

@@ -182,6 +182,33 @@ def parse_profile(text: str) -> Mapping[str, Any]:
     return dict(content)
 
 
+def check_profiles(given: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the profiles that a site names, and with what it decides beside.
+
+    Args:
+        given: `sources`, for each setting the profiles that it names, and `site`, by `SITE_KEYS`.
+    """
+    told = _problems(DEFAULT, given["site"])
+    checked: set[str] = set()
+    for setting, sources in given["sources"].items():
+        for source in sources:
+            if source in checked:
+                continue
+            checked.add(source)
+            named = setting if setting == "profile" else f"{setting}: {source}"
+            wrong = _problems(source) or ([] if told else _problems(source, given["site"]))
+            told += [f"{named}: {problem}" for problem in wrong]
+    return told
+
+
+def _problems(source: str, site: Mapping[str, Any] | None = None) -> list[str]:
+    try:
+        load_profile(source, site)
+    except ProfileError as error:
+        return error.problems
+    return []
+
+
 def _tag_actions(given: object, problems: list[str]) -> dict[int | PrivateName, str]:
     if not isinstance(given, Mapping):
         problems.append("tag_actions must map attributes to actions")
