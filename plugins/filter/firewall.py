@@ -205,19 +205,16 @@ class _Rules:
         """What local processes send; the engine's proxy of a port is one of root's."""
         yield f"-A ORTHANC-OUT {ESTABLISHED} -j RETURN"
         for kind, service, port in self.ports:
-            bridge, inside = self.bridges[kind], CONTAINER_PORTS[service]
-            into = f"-A ORTHANC-OUT -o {bridge} -p tcp -m tcp --dport {inside}"
+            inside, web = CONTAINER_PORTS[service], service == "web"
+            # Behind the engine's change of address a packet still seems to leave by lo.
+            called = f"-A ORTHANC-OUT -p tcp -m tcp --dport {inside} {_published(port)}"
+            into = f"-A ORTHANC-OUT -o {self.bridges[kind]} -p tcp -m tcp --dport {inside}"
             here = f"-A ORTHANC-OUT -o lo -p tcp -m tcp --dport {port}"
-            yield f"{into} -m owner --uid-owner 0 -j ACCEPT"
-            if service == "web":
-                for user in self.policy["web_users"]:
-                    yield f"{into} -m owner --uid-owner {user} -j ACCEPT"
-                for user in dict.fromkeys([0, *self.policy["web_users"]]):
-                    yield f"{here} -m owner --uid-owner {user} -j ACCEPT"
-                yield f"{here} -j ORTHANC-REFUSE"
-            else:
-                yield f"{into} {_published(port)} -j {_chain(kind, service)}"
-                yield f"{here} -j {_chain(kind, service)}"
+            for user in dict.fromkeys([0, *(self.policy["web_users"] if web else ())]):
+                for way in (called, into, here):
+                    yield f"{way} -m owner --uid-owner {user} -j ACCEPT"
+            for way in (called, here):
+                yield f"{way} -j {'ORTHANC-REFUSE' if web else _chain(kind, service)}"
         for bridge in self.bridges.values():
             yield f"-A ORTHANC-OUT -o {bridge} -j ORTHANC-REFUSE"
 

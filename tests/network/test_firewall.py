@@ -177,6 +177,26 @@ def test_apache_and_root_reach_the_web_ports_and_other_local_users_do_not(
     assert not guarded.calls(HOST, inside, 4242, WWW_DATA)
 
 
+def test_on_a_host_of_anon_alone_local_users_reach_no_port_by_its_own_address(
+    host: FirewalledHost, policy: Policy
+) -> None:
+    # No port of this host is one of the containers' own, by which a rule might hold by chance.
+    del policy["kinds"]["phi"]
+    policy["incoming"], policy["outgoing"] = [], []
+    host.guard(policy)
+
+    for port in (8043, 4243):
+        assert not host.calls(HOST, TO_STRANGER, port, NOBODY)
+        assert host.calls(HOST, TO_STRANGER, port)
+    assert host.calls(HOST, TO_STRANGER, 8043, WWW_DATA)
+
+
+def test_root_of_the_host_calls_a_dicom_port_by_any_address(guarded: FirewalledHost) -> None:
+    for address in ("127.0.0.1", TO_STRANGER):
+        assert guarded.calls(HOST, address, 4242)
+        assert not guarded.calls(HOST, address, 4242, NOBODY)
+
+
 def test_a_network_that_may_use_a_web_port_opens_it_to_no_local_user(
     host: FirewalledHost, policy: Policy
 ) -> None:
