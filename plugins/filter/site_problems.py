@@ -80,7 +80,7 @@ OWN_VARIABLE = re.compile(
 
 # What the roles themselves note about a host on the way; not for the inventory, and no mistake.
 NOTED = re.compile(
-    r"orthanc_site_(settings|errors|judged)\Z|container_host_(ready|images|problems)\Z"
+    r"orthanc_site_(settings|errors|judged|verified)\Z|container_host_(ready|images|problems)\Z"
 )
 
 
