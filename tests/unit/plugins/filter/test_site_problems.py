@@ -170,7 +170,7 @@ def test_a_variable_that_only_a_default_reads_is_known(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ansible_host", "orthanc_instance_kind", "my_orthanc_phi_aett", "orthanc_site_settings"],
+    ["ansible_host", "orthanc_instance_kind", "my_orthanc_phi_aett", "orthanc_site_verified"],
 )
 def test_what_others_own_and_what_roles_note_is_no_mistake(site: Site, name: str) -> None:
     assert site_problems(site, [name], SPECS) == []
