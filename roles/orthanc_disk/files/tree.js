@@ -26,8 +26,8 @@ function h(tag, attributes = {}, ...children) {
 const bdi = (text) => h("bdi", {}, text);
 
 let token;
-async function ask(path, content) {
-  const request = { cache: "no-store", redirect: "error", headers: {} };
+async function ask(path, content, signal) {
+  const request = { cache: "no-store", redirect: "error", headers: {}, signal };
   if (content !== undefined) {
     token ??= (await (await fetch(new URL("page-token", root), { cache: "no-store" })).json()).token;
     Object.assign(request, { method: "POST", body: JSON.stringify(content), headers: { "X-Page-Token": token } });
@@ -56,6 +56,9 @@ function files({ present, instances, failed }) {
   return [h("span", { class: `badge ${look}` }, `${present} of ${instances}`),
     failed.length ? h("span", { class: "second failed" }, failed[0].reason) : null];
 }
+
+// A browser asks six things at a time, and what is looked for next must not wait for a hundred rows of before.
+let rows = new AbortController();
 
 function rowOf(study) {
   const tags = study.MainDicomTags;
@@ -101,7 +104,8 @@ function rowOf(study) {
     where, count,
     h("td", {}, h("div", { class: "row" }, again(`disk/studies/${study.ID}/write`, "the study"),
       h("a", { class: "button", href: `${new URL("app/explorer.html", root)}#study?uuid=${study.ID}` }, "Open"))));
-  ask(`disk/studies/${study.ID}`).then(show, (error) => where.replaceChildren(error.message));
+  const { signal } = rows;
+  ask(`disk/studies/${study.ID}`, undefined, signal).then(show, (error) => signal.aborted || where.replaceChildren(error.message));
   return row;
 }
 
@@ -111,6 +115,8 @@ async function find() {
     const text = value.trim();
     if (text) Query[name] = name === "StudyDate" ? text.replaceAll("-", "") : `*${text.replaceAll(/[*?\\]/g, "?")}*`;
   }
+  rows.abort();
+  rows = new AbortController();
   try {
     const found = await ask("tools/find", { Level: "Study", Query, Expand: true, Limit: SHOWN + 1, CaseSensitive: false });
     const shown = found.slice(0, SHOWN);
