@@ -140,36 +140,41 @@ def measure(playbooks: Playbooks, tries: int) -> Iterator[Figure]:
     def deploy(*arguments: str) -> Callable[[], int]:
         return lambda: playbooks.run(Path("playbooks/site.yml"), *KINDS, *arguments)
 
-    yield best("gather facts only", lambda: playbooks.run(playbooks.gather), tries)
-    yield best("first run, images present", deploy(), 1)
-    yield best("second run", deploy(), tries)
+    first = best({"first run, images present": deploy()}, 1)
+    # In turns, since they are compared and the machine is not the same from minute to minute.
+    facts, second = best(
+        {"gather facts only": lambda: playbooks.run(playbooks.gather), "second run": deploy()},
+        tries,
+    )
+    yield from (facts, *first, second)
     ages = itertools.count(60)
 
     def another_age() -> int:
         return deploy("-e", f"orthanc_anon_stable_age={next(ages)}")()
 
-    yield best("one setting changed", another_age, tries)
+    yield from best({"one setting changed": another_age}, tries)
     deploy()()
-    yield best("check run", deploy("--check", "--diff"), tries)
+    yield from best({"check run": deploy("--check", "--diff")}, tries)
     containers = Containers(CONTAINERS)
-    yield best("docker run of the same containers", containers.start_anew, tries)
+    yield from best({"docker run of the same containers": containers.start_anew}, tries)
 
 
-def best(name: str, action: Callable[[], int | None], tries: int) -> Figure:
-    """Return the shortest time of an action.
+def best(actions: dict[str, Callable[[], int | None]], tries: int) -> list[Figure]:
+    """Return the shortest time of each action; they take turns.
 
     Args:
-        name: what is done.
-        action: does it; returns how many tasks changed something, or nothing.
-        tries: how often it is done.
+        actions: by what is done; each returns how many tasks changed something, or nothing.
+        tries: how often each is done.
     """
-    Console(stderr=True).print(name)
-    seconds, changed = [], None
+    Console(stderr=True).print(", ".join(actions))
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    changed: dict[str, int | None] = {}
     for _ in range(tries):
-        start = time.perf_counter()
-        changed = action()
-        seconds.append(time.perf_counter() - start)
-    return Figure(name, round(min(seconds), 1), tries, changed)
+        for name, action in actions.items():
+            start = time.perf_counter()
+            changed[name] = action()
+            seconds[name].append(time.perf_counter() - start)
+    return [Figure(name, round(min(seconds[name]), 1), tries, changed[name]) for name in actions]
 
 
 def missing(figures: dict[str, Figure]) -> list[str]:
