@@ -120,10 +120,11 @@ class _Rules:
         self.policy = policy
         self.resolved = resolved
         self.family = family
-        self.kinds: Mapping[str, Mapping[str, Any]] = policy["kinds"]
+        # However a run of Ansible has ordered them: the same policy has the same rules.
+        self.kinds: Mapping[str, Mapping[str, Any]] = dict(sorted(policy["kinds"].items()))
         self.bridges = {kind: own["name"] for kind, own in self.kinds.items()}
-        self.incoming = list(incoming_flows(policy))
-        self.outgoing = list(outgoing_flows(policy))
+        self.incoming = sorted(incoming_flows(policy), key=repr)
+        self.outgoing = sorted(outgoing_flows(policy), key=repr)
         self.ports = [
             (kind, service, int(own["ports"][PUBLISHED_BY[service]]))
             for kind, own in self.kinds.items()

@@ -107,6 +107,20 @@ def test_name_servers_are_open_to_who_calls_a_name_only(policy: Policy) -> None:
     assert "192.0.2.53" in "".join(rules(policy, "ORTHANC-PHI-OUT", mail=["192.0.2.25"]))
 
 
+def test_the_same_policy_has_the_same_rules_in_whatever_order_it_is_told(policy: Policy) -> None:
+    policy["kinds"]["anon"] = kind("anon", 1)
+    calls = [{"kind": one, "service": "web", "from": "192.0.2.7"} for one in ("phi", "anon")]
+    goes = [{"kind": "phi", "to": f"192.0.2.{host}", "port": 443} for host in (9, 8)]
+    policy.update(incoming=calls, outgoing=goes)
+    turned = {
+        **policy,
+        "kinds": dict(reversed(policy["kinds"].items())),
+        "incoming": calls[::-1],
+        "outgoing": goes[::-1],
+    }
+    assert firewall_rules(turned, {}, 4) == firewall_rules(policy, {}, 4)
+
+
 def test_flows_of_a_kind_that_the_host_does_not_have_are_left_out(policy: Policy) -> None:
     before = firewall_rules(policy, {}, 4)
     policy["incoming"] = [{"kind": "disk", "service": "web", "from": "192.0.2.9"}]
