@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-Seal = Callable[..., dict[str, Any]]
 CONTAINER: dict[str, Any] = {
     "Name": "/anon",
     "Id": "4f",
