@@ -178,12 +178,10 @@ class Host:
 
     def _files(self) -> dict[str, str | None]:
         left_out = frozenset(map(Path, [*self._asked["except"], self._asked["path"]]))
-        states: dict[str, str | None] = {}
-        for top in self._asked["trees"]:
-            states.update((str(path), file_state(path)) for path in tree(Path(top), left_out))
-        for path in map(Path, self._asked["directories"]):
-            states[str(path)] = attributes(path) if path.is_dir() else ABSENT
-        return states
+        below = [path for top in self._asked["trees"] for path in tree(Path(top), left_out)]
+        return {
+            str(path): file_state(path) for path in (*below, *map(Path, self._asked["directories"]))
+        }
 
     def _containers(self) -> dict[str, str | None]:
         names = self._asked["containers"]
