@@ -20,7 +20,6 @@ from orthanc_deid.old_env import inventory_of
 from orthanc_deid.profile import (
     BUILT_IN,
     DEFAULT,
-    SITE_KEYS,
     check_profiles,
     load_profile,
     parse_profile,
@@ -179,18 +178,12 @@ def _add_profile(commands: Any) -> None:
         description="Check a profile and print all that is wrong with it; exit status 1 if any is.",
     )
     check.add_argument("source", metavar="FILE|NAME|-", help="TOML or JSON; - reads standard input")
-    check.add_argument(
-        "--site",
-        metavar="JSON",
-        default="{}",
-        help=f"what the site decides beside the profile: an object with {', '.join(SITE_KEYS)}",
-    )
     check.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     source = parse_profile(sys.stdin.read()) if arguments.source == "-" else arguments.source
-    profile = load_profile(source, parse_profile(arguments.site))
+    profile = load_profile(source)
     print(f"profile {profile.name} can be used (digest {profile.digest[:12]})")
     return 0
 
